@@ -1,0 +1,277 @@
+//! `run.json`: what was recorded and how.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{SecondsFormat, Utc};
+use epsiloscope_histogram::BINS_PER_DECADE;
+use serde::{Deserialize, Serialize};
+
+use crate::error::FormatError;
+use crate::publish::publish;
+use crate::schema::{SCHEMA_VERSION, Table};
+
+/// The manifest's file name.
+pub(crate) const FILE_NAME: &str = "run.json";
+/// The value of `format` that marks our manifests.
+const FORMAT: &str = "epsiloscope-run";
+/// A manifest of 10,000 tensors takes 2 MiB; anything larger than this is not one.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// Everything about a run that is not a measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Always `epsiloscope-run`.
+    pub format: String,
+    /// [`SCHEMA_VERSION`] of the program that wrote it.
+    pub schema_version: u64,
+    /// The run's name, which begins with a letter so that no reader of hive paths takes it for a number.
+    pub run: String,
+    /// Whether recording has ended.
+    pub status: Status,
+    /// Whether the weights moved.
+    pub mode: Mode,
+    /// When recording began, RFC 3339.
+    pub created: String,
+    /// When it ended.
+    pub finished: Option<String>,
+    /// Bins per decade of `histograms`.
+    pub bins_per_decade: u32,
+    /// What the quantity `gradient` went through before it was read.
+    pub gradient: GradientDefinition,
+    /// The optimizer that the training loop uses.
+    pub optimizer: OptimizerSettings,
+    /// Which elements `magnitudes` holds.
+    pub magnitudes: MagnitudePolicy,
+    /// Quantities recorded, sorted.
+    pub quantities: Vec<String>,
+    /// Parameter tensors recorded, sorted by name.
+    pub tensors: Vec<TensorInfo>,
+    /// Whatever describes the run: model, data, seed, batch size, command.
+    pub labels: BTreeMap<String, String>,
+    /// Versions of what wrote it.
+    pub software: Software,
+    /// Totals, once finished.
+    pub totals: Option<Totals>,
+}
+
+/// Where recording stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Under way, or interrupted.
+    Running,
+    /// Ended in order.
+    Finished,
+    /// The recorder gave up; what it had published stays readable.
+    Failed,
+}
+
+/// Whether the weights moved while gradients were recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Weights frozen at their initial values.
+    Calibration,
+    /// Weights trained.
+    Monitoring,
+}
+
+/// What the quantity `gradient` is: what enters the optimizer's moments, read once per optimizer step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GradientDefinition {
+    /// Micro-batches whose gradients add up to one step.
+    pub accumulated_batches: u32,
+    /// Whether a loss scale was divided out.
+    pub unscaled: bool,
+    /// Whether gradients were clipped before they were read.
+    pub clipped: bool,
+    /// The L2 coefficient w of the term w·p that was added to the gradient of parameter p; 0 if none.
+    pub coupled_weight_decay: f64,
+}
+
+/// The training loop's optimizer and its settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerSettings {
+    /// Its name, e.g. `adam`.
+    pub name: String,
+    /// The learning rate at the first step.
+    pub learning_rate: f64,
+    /// ε, the value in question.
+    pub epsilon: f64,
+    /// Decay of the first moment, where there is one.
+    pub beta1: Option<f64>,
+    /// Decay of the second moment.
+    pub beta2: Option<f64>,
+    /// Weight decay, coupled or not.
+    pub weight_decay: f64,
+}
+
+/// Which elements of each tensor `magnitudes` holds at every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "policy", deny_unknown_fields)]
+pub enum MagnitudePolicy {
+    /// Every element.
+    All,
+    /// The same elements at every step, drawn without replacement.
+    Sample {
+        /// At most this many per tensor.
+        elements_per_tensor: u64,
+        /// Seed of the draw.
+        seed: u64,
+    },
+    /// No element.
+    None,
+}
+
+/// A parameter tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorInfo {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<i64>,
+    /// How many of its elements `magnitudes` holds at every step.
+    pub recorded_elements: u64,
+}
+
+impl TensorInfo {
+    /// The number of its elements.
+    pub fn numel(&self) -> u64 {
+        self.shape.iter().product::<i64>() as u64
+    }
+}
+
+/// Versions of what wrote the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Software {
+    /// Of Epsiloscope.
+    pub epsiloscope: String,
+    /// Of what computed the gradients, e.g. `libtorch 2.13.0`.
+    pub framework: String,
+}
+
+/// What a finished run amounts to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Totals {
+    /// Steps recorded.
+    pub steps: u64,
+    /// Per table.
+    pub tables: BTreeMap<Table, TableTotals>,
+}
+
+/// What one table of a finished run amounts to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableTotals {
+    /// Part files.
+    pub parts: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// The head of any manifest, of any version.
+#[derive(Deserialize)]
+struct Header {
+    format: String,
+    schema_version: u64,
+}
+
+impl Manifest {
+    /// The manifest of a run that begins now.
+    pub fn new(run: String, mode: Mode, optimizer: OptimizerSettings, framework: String) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            schema_version: SCHEMA_VERSION,
+            run,
+            status: Status::Running,
+            mode,
+            created: now(),
+            finished: None,
+            bins_per_decade: BINS_PER_DECADE,
+            gradient: GradientDefinition {
+                accumulated_batches: 1,
+                unscaled: false,
+                clipped: false,
+                coupled_weight_decay: 0.0,
+            },
+            optimizer,
+            magnitudes: MagnitudePolicy::None,
+            quantities: Vec::new(),
+            tensors: Vec::new(),
+            labels: BTreeMap::new(),
+            software: Software { epsiloscope: env!("CARGO_PKG_VERSION").to_owned(), framework },
+            totals: None,
+        }
+    }
+
+    /// A run's name from its directory's: a letter first, so that hive readers leave it a string.
+    pub fn name_from(dir: &Path) -> String {
+        let name = std::path::absolute(dir).ok().and_then(|dir| Some(dir.file_name()?.to_string_lossy().into_owned()));
+        match name {
+            Some(name) if name.starts_with(|first: char| first.is_ascii_alphabetic()) => name,
+            Some(name) => format!("r-{name}"),
+            None => "r-unnamed".to_owned(),
+        }
+    }
+
+    /// Reads and checks the manifest of a run directory.
+    ///
+    /// # Errors
+    /// [`FormatError`] if there is none, or it is foreign, newer, malformed or contradicts itself.
+    pub(crate) fn read(dir: &Path) -> Result<Self, FormatError> {
+        let path = dir.join(FILE_NAME);
+        if !path.is_file() {
+            fs_err::metadata(dir)?;
+            return Err(FormatError::NotARun { path: dir.to_owned() });
+        }
+        let field = |field, found: String, expected: &str| FormatError::Field {
+            path: path.clone(),
+            field,
+            found,
+            expected: expected.to_owned(),
+        };
+        let bytes = fs_err::metadata(&path)?.len();
+        if bytes > MAX_BYTES {
+            return Err(field("its size", format!("{bytes} bytes"), "at most 16 MiB"));
+        }
+        let text = fs_err::read(&path)?;
+        let malformed = |source| FormatError::Manifest { path: path.clone(), source };
+        let header: Header = serde_json::from_slice(&text).map_err(malformed)?;
+        if header.format != FORMAT {
+            return Err(field("format", header.format, FORMAT));
+        }
+        if header.schema_version > SCHEMA_VERSION {
+            return Err(FormatError::NewerSchema { path, found: header.schema_version });
+        }
+        let manifest: Self = serde_json::from_slice(&text).map_err(malformed)?;
+        if manifest.bins_per_decade != BINS_PER_DECADE {
+            return Err(field("bins_per_decade", manifest.bins_per_decade.to_string(), "40"));
+        }
+        if !manifest.tensors.is_sorted_by(|a, b| a.name < b.name) {
+            return Err(field("tensors", "unsorted".to_owned(), "distinct names in ascending order"));
+        }
+        Ok(manifest)
+    }
+
+    /// Writes the manifest atomically: readers see the old one or the new one.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), FormatError> {
+        let path = dir.join(FILE_NAME);
+        let mut text = serde_json::to_vec_pretty(self).map_err(|source| FormatError::Manifest { path, source })?;
+        text.push(b'\n');
+        Ok(publish(dir, FILE_NAME, &text)?)
+    }
+}
+
+/// The time now, RFC 3339, in UTC to the second.
+pub fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
+}

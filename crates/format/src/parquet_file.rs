@@ -1,0 +1,127 @@
+//! Arrow batches to Parquet bytes and back, in the types and encodings that every reader takes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding as ParquetEncoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, SortingColumn};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::schema::types::ColumnPath;
+
+use crate::error::FormatError;
+use crate::schema::{Column, Encoding, SCHEMA_VERSION, Table};
+
+/// Rows decoded at a time.
+const BATCH_ROWS: usize = 1 << 16;
+
+/// Encodes batches of a run's table.
+///
+/// # Errors
+/// What the Parquet library finds; with batches of the table's schema, nothing but a lack of memory.
+pub fn encode_table(table: Table, batch: &RecordBatch, metadata: &[(&str, String)]) -> Result<Vec<u8>, ParquetError> {
+    let columns = table.columns();
+    let mut properties = properties(metadata, table.sorted_by());
+    for column in &columns {
+        properties = with_encoding(properties, column);
+    }
+    encode(batch, properties.build())
+}
+
+/// Encodes any table of results: dictionaries for text, everything else plain, ZSTD.
+///
+/// # Errors
+/// What the Parquet library finds.
+pub fn encode_results(batch: &RecordBatch, metadata: &[(&str, String)]) -> Result<Vec<u8>, ParquetError> {
+    let mut properties = properties(metadata, 0);
+    for field in batch.schema().fields().iter().filter(|field| field.data_type().is_string()) {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), true);
+    }
+    encode(batch, properties.build())
+}
+
+fn encode(batch: &RecordBatch, properties: WriterProperties) -> Result<Vec<u8>, ParquetError> {
+    // Without the embedded Arrow schema the file says only what every reader understands.
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options)?;
+    writer.write(batch)?;
+    writer.into_inner()
+}
+
+fn properties(metadata: &[(&str, String)], sorted_by: usize) -> WriterPropertiesBuilder {
+    let own = [
+        ("epsiloscope.schema_version", SCHEMA_VERSION.to_string()),
+        ("epsiloscope.bins_per_decade", epsiloscope_histogram::BINS_PER_DECADE.to_string()),
+    ];
+    let pairs = own.iter().chain(metadata).map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
+    let ascending = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: false };
+    let sorting: Vec<SortingColumn> = (0..sorted_by as i32).map(ascending).collect();
+    WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by(format!("epsiloscope {}", env!("CARGO_PKG_VERSION")))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
+        .set_dictionary_enabled(false)
+        .set_key_value_metadata(Some(pairs.collect()))
+        .set_sorting_columns((!sorting.is_empty()).then_some(sorting))
+}
+
+fn with_encoding(properties: WriterPropertiesBuilder, column: &Column) -> WriterPropertiesBuilder {
+    let path = ColumnPath::from(column.name);
+    match column.encoding {
+        Encoding::Dictionary => properties.set_column_dictionary_enabled(path, true),
+        Encoding::Delta => properties.set_column_encoding(path, ParquetEncoding::DELTA_BINARY_PACKED),
+        Encoding::Plain => properties.set_column_encoding(path, ParquetEncoding::PLAIN),
+    }
+}
+
+/// Opens a part of `table` held in memory, after checking its columns.
+///
+/// # Errors
+/// [`FormatError::Parquet`] if it is none, [`FormatError::Column`] if a column is missing or of another type.
+pub(crate) fn open_table(table: Table, path: &Path, bytes: Vec<u8>) -> Result<ParquetRecordBatchReader, FormatError> {
+    let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
+    let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let bytes = bytes::Bytes::from(bytes);
+    let found = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), plain).map_err(parquet)?;
+    let schema = check_columns(table, path, found.schema())?;
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
+    ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
+        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+        .map_err(parquet)
+}
+
+/// The schema to read with: the file's columns in their order, ours as this crate holds them in memory.
+///
+/// Columns that we do not know are let through unread, so that a later version may add some.
+fn check_columns(table: Table, path: &Path, found: &SchemaRef) -> Result<SchemaRef, FormatError> {
+    let wanted = table.arrow_schema();
+    for column in table.columns() {
+        let fault = |found: String| FormatError::Column {
+            path: path.to_owned(),
+            column: column.name.to_owned(),
+            expected: column.data_type.to_string(),
+            found,
+        };
+        let field = found.field_with_name(column.name).map_err(|_missing| fault("nothing".to_owned()))?;
+        if *field.data_type() != column.data_type {
+            return Err(fault(field.data_type().to_string()));
+        }
+        if field.is_nullable() && !column.nullable {
+            return Err(fault(format!("{}, nullable", field.data_type())));
+        }
+    }
+    let fields: Vec<Arc<Field>> = found
+        .fields()
+        .iter()
+        .map(|field| match wanted.field_with_name(field.name()) {
+            Ok(known) => Arc::new(known.clone().with_nullable(field.is_nullable())),
+            Err(_unknown) => field.clone(),
+        })
+        .collect();
+    Ok(Arc::new(Schema::new(fields)))
+}
