@@ -193,9 +193,9 @@ impl Source<'_> {
         };
         let known: Vec<Option<usize>> = values.iter().map(|name| name.and_then(&find)).collect();
         let index = |&key: &i32| {
-            known[key as usize].map(|index| index as u32).ok_or_else(|| {
-                self.fault(format!("{column} {:?} is not in the manifest", values.value(key as usize)))
-            })
+            known[key as usize]
+                .map(|index| index as u32)
+                .ok_or_else(|| self.fault(format!("{column} {:?} is not in the manifest", values.value(key as usize))))
         };
         names.keys().values().iter().map(index).collect()
     }

@@ -19,8 +19,8 @@
 mod buffers;
 mod columns;
 mod error;
-pub mod parquet_file;
 mod manifest;
+pub mod parquet_file;
 mod parts;
 mod publish;
 mod reader;

@@ -44,6 +44,8 @@ pub struct Manifest {
     pub optimizer: OptimizerSettings,
     /// Which elements `magnitudes` holds.
     pub magnitudes: MagnitudePolicy,
+    /// Whether `histograms` holds every element's bin, step by step.
+    pub histograms: bool,
     /// Quantities recorded, sorted.
     pub quantities: Vec<String>,
     /// Parameter tensors recorded, sorted by name.
@@ -205,6 +207,7 @@ impl Manifest {
             },
             optimizer,
             magnitudes: MagnitudePolicy::None,
+            histograms: true,
             quantities: Vec::new(),
             tensors: Vec::new(),
             labels: BTreeMap::new(),

@@ -82,8 +82,11 @@ fn is_part_name(name: &str) -> bool {
 /// Adds a finished part to its rank's list.
 pub(crate) fn append(dir: &Path, rank: u32, entry: &PartEntry) -> Result<(), FormatError> {
     let path = dir.join(list_name(rank));
-    let mut line = serde_json::to_vec(entry)
-        .map_err(|source| FormatError::PartList { path: path.clone(), line: 0, reason: source.to_string() })?;
+    let mut line = serde_json::to_vec(entry).map_err(|source| FormatError::PartList {
+        path: path.clone(),
+        line: 0,
+        reason: source.to_string(),
+    })?;
     line.push(b'\n');
     let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
     file.write_all(&line)?;
@@ -101,8 +104,7 @@ pub(crate) fn read_list(path: &Path) -> Result<Vec<PartEntry>, FormatError> {
     let complete = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let mut entries = Vec::new();
     for (index, line) in text[..complete].split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let entry: PartEntry =
-            serde_json::from_slice(line).map_err(|source| fault(index + 1, source.to_string()))?;
+        let entry: PartEntry = serde_json::from_slice(line).map_err(|source| fault(index + 1, source.to_string()))?;
         if !is_part_name(&entry.file) {
             return Err(fault(index + 1, "the file name is not part-rNNN-NNNNN.parquet".to_owned()));
         }

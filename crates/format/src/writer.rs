@@ -144,7 +144,9 @@ impl RunWriter {
     pub fn append(&mut self, record: &StepRecord) -> Result<(), FormatError> {
         for observation in &record.observations {
             self.append_sample(record.step, observation)?;
-            self.buffers.histograms.push(record.step, observation);
+            if self.manifest.histograms {
+                self.buffers.histograms.push(record.step, observation);
+            }
             self.buffers.tensors.push(record.step, observation);
         }
         self.buffers.steps.push(record);
