@@ -1,1 +1,26 @@
+//! From a recorded run to histogram tables and the search space of ε.
+//!
+//! - [`histograms`]: the gradient magnitude histogram of every tensor, or of the whole run, as a table.
+//! - [`replay`]: moments of Adam-family optimizers, replayed offline from recorded gradients.
+//! - [`estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
+//!   size, its method, its error and the tensor that sets it.
+//! - [`inspect`]: what a run holds.
+//!
+//! Tables come as polars frames. Part files are opened by `epsiloscope-format`'s checked reader, never by polars. A
+//! result depends on the files and the options alone, not on threads, directory order or the clock.
 
+mod critical_epsilon;
+mod error;
+pub mod estimate;
+pub mod estimate_tables;
+pub mod histograms;
+pub mod inspect;
+mod order_statistics;
+pub mod replay;
+
+pub use error::AnalysisError;
+pub use estimate::{
+    Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate,
+};
+pub use histograms::{Origin, Scope, histograms};
+pub use inspect::{files, tensor_health};

@@ -30,7 +30,7 @@ mod writer;
 pub use columns::{HistogramBatch, MagnitudeBatch, StepBatch, TensorBatch};
 pub use error::FormatError;
 pub use manifest::{
-    GradientDefinition, MagnitudePolicy, Manifest, Mode, OptimizerSettings, Software, Status, TableTotals, TensorInfo,
+    DecayRates, GradientDefinition, MagnitudePolicy, Manifest, Mode, OptimizerSettings, Software, Status, TableTotals, TensorInfo,
     Totals, now,
 };
 pub use parts::PartEntry;

@@ -48,6 +48,8 @@ pub struct Manifest {
     pub histograms: bool,
     /// Quantities recorded, sorted.
     pub quantities: Vec<String>,
+    /// Decay rates behind the quantities `critical_epsilon.*`, where any was recorded.
+    pub critical_epsilon_decay: Option<DecayRates>,
     /// Parameter tensors recorded, sorted by name.
     pub tensors: Vec<TensorInfo>,
     /// Whatever describes the run: model, data, seed, batch size, command.
@@ -110,6 +112,16 @@ pub struct OptimizerSettings {
     pub beta2: Option<f64>,
     /// Weight decay, coupled or not.
     pub weight_decay: f64,
+}
+
+/// Decay rates of an optimizer's moments.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecayRates {
+    /// Of the first moment.
+    pub beta1: f64,
+    /// Of the second moment.
+    pub beta2: f64,
 }
 
 /// Which elements of each tensor `magnitudes` holds at every step.
@@ -209,6 +221,7 @@ impl Manifest {
             magnitudes: MagnitudePolicy::None,
             histograms: true,
             quantities: Vec::new(),
+            critical_epsilon_decay: None,
             tensors: Vec::new(),
             labels: BTreeMap::new(),
             software: Software { epsiloscope: env!("CARGO_PKG_VERSION").to_owned(), framework },

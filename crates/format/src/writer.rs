@@ -94,6 +94,8 @@ pub struct RunWriter {
     last_flush: Instant,
     next_part: u64,
     totals: Totals,
+    /// Set while part files are published: if that fails, rows are lost and later ones must not follow.
+    rows_lost: bool,
     /// Released by the operating system when the process ends, however it ends.
     _lock: fs_err::File,
 }
@@ -128,6 +130,7 @@ impl RunWriter {
             last_flush: Instant::now(),
             next_part: 0,
             totals: Totals { steps: 0, tables: BTreeMap::new() },
+            rows_lost: false,
             _lock: lock,
         })
     }
@@ -153,7 +156,7 @@ impl RunWriter {
         self.totals.steps += 1;
         let due = self.last_flush.elapsed().as_secs_f64() >= self.options.flush_secs;
         if due || self.buffers.longest() >= self.options.flush_rows {
-            self.publish_buffers()?;
+            self.flush()?;
         }
         Ok(())
     }
@@ -165,7 +168,7 @@ impl RunWriter {
         while start < len {
             let room = self.options.flush_rows.saturating_sub(self.buffers.longest());
             if room == 0 {
-                self.publish_buffers()?;
+                self.flush()?;
                 continue;
             }
             let end = len.min(start + room);
@@ -180,14 +183,30 @@ impl RunWriter {
     /// # Errors
     /// [`FormatError`] if that cannot be written; the run then stays marked `running`.
     pub fn finish(mut self) -> Result<(), FormatError> {
-        self.publish_buffers()?;
+        self.flush()?;
         self.manifest.status = Status::Finished;
         self.manifest.finished = Some(manifest::now());
         self.manifest.totals = Some(self.totals.clone());
         self.manifest.write(&self.dir)
     }
 
-    fn publish_buffers(&mut self) -> Result<(), FormatError> {
+    /// Marks the run failed, after publishing what is buffered, unless publishing is what failed.
+    ///
+    /// # Errors
+    /// [`FormatError`] if that cannot be written either; the run then stays marked `running`.
+    pub fn fail(mut self) -> Result<(), FormatError> {
+        let published = if self.rows_lost { Ok(()) } else { self.flush() };
+        self.manifest.status = Status::Failed;
+        self.manifest.finished = Some(manifest::now());
+        self.manifest.write(&self.dir).and(published)
+    }
+
+    /// Publishes what is buffered; the run goes on.
+    ///
+    /// # Errors
+    /// [`FormatError`] if a part cannot be published; what was published before stays readable.
+    pub fn flush(&mut self) -> Result<(), FormatError> {
+        self.rows_lost = true;
         let buffers = std::mem::take(&mut self.buffers);
         for (table, rows) in buffers.into_rows(&self.manifest) {
             if let Some((batch, steps)) = rows {
@@ -196,6 +215,7 @@ impl RunWriter {
         }
         self.next_part += 1;
         self.last_flush = Instant::now();
+        self.rows_lost = false;
         Ok(())
     }
 

@@ -74,6 +74,12 @@ impl Histogram {
         Self::from_counts(bins::MIN_BIN, &counts, [0; 4])
     }
 
+    /// This histogram with its counts of zeros, NaN, +∞ and −∞, in this order, replaced.
+    #[must_use]
+    pub fn with_counted_apart(self, [zeros, nan, pos_inf, neg_inf]: [u64; 4]) -> Self {
+        Self { zeros, nan, pos_inf, neg_inf, ..self }
+    }
+
     /// `counts[i]` is the count of bin `first_bin + i`; `apart` is zeros, NaN, +∞, −∞.
     pub(crate) fn from_counts(first_bin: i32, counts: &[u64], apart: [u64; 4]) -> Self {
         let [zeros, nan, pos_inf, neg_inf] = apart;

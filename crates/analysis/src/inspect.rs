@@ -1,0 +1,78 @@
+//! What a run holds: files and their sizes, and the health of each tensor.
+
+use epsiloscope_format::{Run, Table, TensorBatch};
+use polars::prelude::*;
+
+use crate::error::AnalysisError;
+use crate::histograms::with_names;
+
+/// One row per table of the run: its part files, rows, bytes and steps.
+///
+/// # Errors
+/// [`AnalysisError::Table`] if polars refuses the frame.
+pub fn files(run: &Run) -> Result<DataFrame, AnalysisError> {
+    let sum = |value: fn(&epsiloscope_format::PartEntry) -> u64| -> Vec<i64> {
+        Table::ALL.iter().map(|&table| run.parts(table).map(value).sum::<u64>() as i64).collect()
+    };
+    let frame = df![
+        "run" => vec![run.manifest().run.as_str(); Table::ALL.len()],
+        "table" => Table::ALL.map(Table::name),
+        "parts" => sum(|_| 1),
+        "rows" => sum(|part| part.rows),
+        "bytes" => sum(|part| part.bytes),
+        "first_step" => Table::ALL.map(|table| run.parts(table).map(|part| part.first_step).min()),
+        "last_step" => Table::ALL.map(|table| run.parts(table).map(|part| part.last_step).max()),
+    ];
+    frame.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })
+}
+
+/// One row per tensor and quantity, over all steps: how many elements were zero, not a number or infinite, and how large the rest were.
+///
+/// `rms` is the root mean square over all finite elements of all steps.
+///
+/// # Errors
+/// [`AnalysisError::Format`] if a file cannot be read.
+pub fn tensor_health(run: &Run) -> Result<DataFrame, AnalysisError> {
+    let frames = run.tensors().map(|batch| Ok(batch_frame(&batch?))).collect::<Result<Vec<_>, AnalysisError>>()?;
+    let frames = frames.into_iter().map(|frame| frame.map(DataFrame::lazy)).collect::<PolarsResult<Vec<_>>>();
+    let health = frames.and_then(|frames| health(run, concat(frames, UnionArgs::default())?));
+    health.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })
+}
+
+fn batch_frame(batch: &TensorBatch) -> PolarsResult<DataFrame> {
+    df![
+        "tensor" => &batch.tensor,
+        "quantity" => &batch.quantity,
+        "step" => batch.step.values().as_ref(),
+        "numel" => batch.numel.values().as_ref(),
+        "zeros" => batch.zeros.values().as_ref(),
+        "nan" => batch.nan.values().as_ref(),
+        "pos_inf" => batch.pos_inf.values().as_ref(),
+        "neg_inf" => batch.neg_inf.values().as_ref(),
+        "min_nonzero" => batch.min_nonzero.iter().collect::<Vec<Option<f32>>>(),
+        "max" => batch.max.iter().collect::<Vec<Option<f32>>>(),
+        "sum_of_squares" => batch.sum_of_squares.values().as_ref(),
+    ]
+}
+
+fn health(run: &Run, rows: LazyFrame) -> PolarsResult<DataFrame> {
+    let infinite = col("pos_inf") + col("neg_inf");
+    let finite = col("numel").sum() - col("nan").sum() - infinite.clone().sum();
+    let table = rows
+        .group_by([col("tensor"), col("quantity")])
+        .agg([
+            col("step").n_unique().cast(DataType::Int64).alias("steps"),
+            col("numel").max(),
+            (col("zeros").sum().cast(DataType::Float64) / col("numel").sum()).alias("zero_share"),
+            col("nan").sum(),
+            infinite.sum().alias("infinite"),
+            col("min_nonzero").min(),
+            col("max").max(),
+            (col("sum_of_squares").sum() / finite.cast(DataType::Float64)).sqrt().alias("rms"),
+        ])
+        .sort(["tensor", "quantity"], SortMultipleOptions::default())
+        .collect()?;
+    with_names(run, table)?.select([
+        "run", "tensor", "quantity", "steps", "numel", "zero_share", "nan", "infinite", "min_nonzero", "max", "rms",
+    ])
+}
