@@ -96,8 +96,7 @@ pub(crate) fn critical_epsilons(run: &Run, options: &EstimateOptions) -> Result<
     let snapshots = if is_complete { Snapshots::default() } else { Snapshots::read(run, options.decay)? };
     let step = snapshots.step.unwrap_or(run.last_step());
     let has_magnitudes = manifest.tensors.iter().any(|tensor| tensor.recorded_elements > 0);
-    let replayed =
-        if has_magnitudes { replay(run, &options.optimizers, options.decay, step)? } else { Vec::new() };
+    let replayed = if has_magnitudes { replay(run, &options.optimizers, options.decay, step)? } else { Vec::new() };
     let known = |(slot, &optimizer): (usize, &Optimizer)| {
         let tensor = |index: usize| tensor_critical_epsilon(manifest, &replayed, &snapshots, index, slot, optimizer);
         let tensors: Vec<CriticalEpsilon> = (0..manifest.tensors.len()).map(tensor).collect();
@@ -130,7 +129,12 @@ fn tensor_critical_epsilon(
         (Some(moments), _) if info.recorded_elements > 0 => {
             if moments.steps() == 0 {
                 // Never had a gradient: the optimizer never moved it.
-                return CriticalEpsilon::Values { sorted: Vec::new(), zeros: info.recorded_elements, non_finite: 0, complete };
+                return CriticalEpsilon::Values {
+                    sorted: Vec::new(),
+                    zeros: info.recorded_elements,
+                    non_finite: 0,
+                    complete,
+                };
             }
             from_values(&moments.critical_epsilon(), complete)
         }

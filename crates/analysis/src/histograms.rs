@@ -113,9 +113,11 @@ fn counted_magnitudes(run: &Run) -> Result<Vec<LazyFrame>, AnalysisError> {
 }
 
 fn added_over_steps(counts: LazyFrame) -> LazyFrame {
-    counts
-        .group_by([col("tensor"), col("quantity"), col("bin")])
-        .agg([col("first_step").min(), col("last_step").max(), col("count").sum()])
+    counts.group_by([col("tensor"), col("quantity"), col("bin")]).agg([
+        col("first_step").min(),
+        col("last_step").max(),
+        col("count").sum(),
+    ])
 }
 
 fn finished_table(run: &Run, scope: Scope, counts: LazyFrame) -> PolarsResult<DataFrame> {
@@ -145,7 +147,16 @@ fn with_names_and_edges(run: &Run, mut table: DataFrame) -> PolarsResult<DataFra
         table.with_column(edges.with_name(name.into()).into_column())?;
     }
     with_names(run, table)?.select([
-        "run", "tensor", "quantity", "first_step", "last_step", "bin", "lower", "upper", "count", "density",
+        "run",
+        "tensor",
+        "quantity",
+        "first_step",
+        "last_step",
+        "bin",
+        "lower",
+        "upper",
+        "count",
+        "density",
     ])
 }
 

@@ -73,6 +73,16 @@ fn health(run: &Run, rows: LazyFrame) -> PolarsResult<DataFrame> {
         .sort(["tensor", "quantity"], SortMultipleOptions::default())
         .collect()?;
     with_names(run, table)?.select([
-        "run", "tensor", "quantity", "steps", "numel", "zero_share", "nan", "infinite", "min_nonzero", "max", "rms",
+        "run",
+        "tensor",
+        "quantity",
+        "steps",
+        "numel",
+        "zero_share",
+        "nan",
+        "infinite",
+        "min_nonzero",
+        "max",
+        "rms",
     ])
 }

@@ -19,8 +19,6 @@ mod order_statistics;
 pub mod replay;
 
 pub use error::AnalysisError;
-pub use estimate::{
-    Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate,
-};
+pub use estimate::{Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate};
 pub use histograms::{Origin, Scope, histograms};
 pub use inspect::{files, tensor_health};

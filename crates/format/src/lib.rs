@@ -30,8 +30,8 @@ mod writer;
 pub use columns::{HistogramBatch, MagnitudeBatch, StepBatch, TensorBatch};
 pub use error::FormatError;
 pub use manifest::{
-    DecayRates, GradientDefinition, MagnitudePolicy, Manifest, Mode, OptimizerSettings, Software, Status, TableTotals, TensorInfo,
-    Totals, now,
+    DecayRates, GradientDefinition, MagnitudePolicy, Manifest, Mode, OptimizerSettings, Software, Status, TableTotals,
+    TensorInfo, Totals, now,
 };
 pub use parts::PartEntry;
 pub use publish::publish;

@@ -1,1 +1,14 @@
+//! How results are shown: tables for people, CSV, JSON and Parquet for programs, a verdict in sentences.
+//!
+//! This crate computes nothing: it takes the frames and estimates of `epsiloscope-analysis` and writes them to whatever
+//! writer it is given.
 
+mod batch;
+mod escape;
+mod number;
+mod output;
+mod verdict;
+
+pub use escape::escaped;
+pub use output::{Format, OutputError, encode_parquet, write_frame};
+pub use verdict::{write_run, write_verdict};

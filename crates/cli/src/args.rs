@@ -1,0 +1,168 @@
+//! What can be typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use epsiloscope_moments::Optimizer;
+use epsiloscope_report::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  epsiloscope estimate runs/*                          where ε is worth searching, per optimizer
+  epsiloscope estimate runs/* --per tensor             the bounds that each tensor would set
+  epsiloscope histogram runs/* --out analysis          histogram tables for DuckDB, polars, pandas, Spark
+  epsiloscope inspect runs/mine                        what was recorded, sizes, health
+  epsiloscope record train --out runs/mine             train a reference network and record it (libtorch)
+";
+
+/// Reads recorded gradient magnitudes and says where ε of an Adam-family optimizer is worth searching
+#[derive(Parser)]
+#[command(name = "epsiloscope", version, before_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Estimate the search space of ε
+    Estimate(EstimateArgs),
+    /// Build gradient magnitude histograms as a table
+    Histogram(HistogramArgs),
+    /// Show what a run holds: settings, files, sizes, health of each tensor
+    Inspect(InspectArgs),
+    /// Train a reference network and record it, by the separate program epsiloscope-record
+    #[command(disable_help_flag = true)]
+    Record(RecordArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Runs to read.
+#[derive(clap::Args)]
+pub(crate) struct RunsArg {
+    /// Directories of recorded runs, or directories that contain some
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+}
+
+#[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  epsiloscope estimate runs/mine
+  epsiloscope estimate runs/* --optimizer adam --per tensor
+  epsiloscope estimate runs/* --format json | jq '.[] | {run, optimizer, search_lower, search_upper}'
+")]
+pub(crate) struct EstimateArgs {
+    #[command(flatten)]
+    pub(crate) runs: RunsArg,
+    /// Optimizers: adam, rmsprop, adabelief, adamomentum [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub(crate) optimizer: Vec<Optimizer>,
+    /// Share of each tensor's elements that its upper bound leaves below it, and its lower bound above it
+    #[arg(long, default_value_t = 0.98, value_parser = percentile, value_name = "P")]
+    pub(crate) percentile: f64,
+    /// Decay rate of the first moment
+    #[arg(long, default_value_t = 0.9, value_parser = decay_rate, value_name = "RATE")]
+    pub(crate) beta1: f64,
+    /// Decay rate of the second moment
+    #[arg(long, default_value_t = 0.999, value_parser = decay_rate, value_name = "RATE")]
+    pub(crate) beta2: f64,
+    /// One row per run and optimizer, or per tensor
+    #[arg(long, value_enum, default_value_t = Per::Run)]
+    pub(crate) per: Per,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+#[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  epsiloscope histogram runs/* --out analysis
+  epsiloscope histogram runs/mine --per run --format csv > histogram.csv
+  duckdb -c \"SELECT tensor, sum(count) FROM 'analysis/histograms/*/*.parquet' GROUP BY tensor\"
+")]
+pub(crate) struct HistogramArgs {
+    #[command(flatten)]
+    pub(crate) runs: RunsArg,
+    /// Write DIR/histograms/run=NAME/part-0.parquet instead of printing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// One histogram per tensor, or one over all tensors of a run
+    #[arg(long, value_enum, default_value_t = Per::Tensor)]
+    pub(crate) per: Per,
+    /// Which table of the run to count [default: histograms where present, else magnitudes]
+    #[arg(long, value_enum, value_name = "TABLE")]
+    pub(crate) from: Option<From>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+#[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  epsiloscope inspect runs/mine
+  epsiloscope inspect runs/mine --view tensors --format json
+")]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) runs: RunsArg,
+    /// Which table to show [default: everything as text, tensors in other formats]
+    #[arg(long, value_enum)]
+    pub(crate) view: Option<View>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct RecordArgs {
+    /// Arguments of epsiloscope-record
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<OsString>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// How results are written to standard output.
+#[derive(clap::Args)]
+pub(crate) struct FormatArg {
+    /// table, json, csv or parquet
+    #[arg(long, default_value = "table")]
+    pub(crate) format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Per {
+    Run,
+    Tensor,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum From {
+    Histograms,
+    Magnitudes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum View {
+    Files,
+    Tensors,
+}
+
+fn percentile(text: &str) -> Result<f64, String> {
+    number_in(text, |p| 0.5 < p && p < 1.0, "a number between 0.5 and 1")
+}
+
+fn decay_rate(text: &str) -> Result<f64, String> {
+    number_in(text, |rate| (0.0..1.0).contains(&rate), "a number from 0 to below 1")
+}
+
+fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|&number| holds(number)).ok_or_else(|| format!("expected {expected}"))
+}

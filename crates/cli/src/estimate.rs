@@ -1,0 +1,48 @@
+//! `epsiloscope estimate`
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use epsiloscope_analysis::estimate_tables::{run_table, tensor_table};
+use epsiloscope_analysis::{Estimate, EstimateOptions, estimate};
+use epsiloscope_moments::{Decay, Optimizer};
+use epsiloscope_report::{Format, write_verdict};
+
+use crate::args::{EstimateArgs, Per};
+use crate::output;
+use crate::runs::for_each;
+
+pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
+    let format = args.format.format;
+    output::refuse_binary_terminal(format)?;
+    let options = options(args);
+    let outcome = for_each(&args.runs.runs, |run| Ok(estimate(run, &options)?));
+    let estimates: Vec<Estimate> = outcome.results.into_iter().flatten().collect();
+    if !estimates.is_empty() {
+        match (args.per, format) {
+            (Per::Run, Format::Table) => {
+                let mut out = std::io::stdout().lock();
+                write_verdict(&estimates, &mut out)?;
+                out.flush()?;
+            }
+            (Per::Run, _) => output::print(&run_table(&estimates)?, format)?,
+            (Per::Tensor, _) => output::print(&tensor_table(&estimates)?, format)?,
+        }
+    }
+    Ok(output::status(outcome.any_fault))
+}
+
+fn options(args: &EstimateArgs) -> EstimateOptions {
+    let mut optimizers = args.optimizer.clone();
+    if optimizers.is_empty() {
+        optimizers = Optimizer::ALL.to_vec();
+    }
+    optimizers.sort_unstable();
+    optimizers.dedup();
+    EstimateOptions {
+        optimizers,
+        decay: Decay { beta1: args.beta1, beta2: args.beta2 },
+        percentile: args.percentile,
+        ..EstimateOptions::default()
+    }
+}

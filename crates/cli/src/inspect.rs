@@ -1,0 +1,48 @@
+//! `epsiloscope inspect`
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use epsiloscope_analysis::{files, tensor_health};
+use epsiloscope_format::Run;
+use epsiloscope_report::{Format, write_frame, write_run};
+
+use crate::args::{InspectArgs, View};
+use crate::output;
+use crate::runs::for_each;
+
+pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let format = args.format.format;
+    output::refuse_binary_terminal(format)?;
+    if args.view.is_none() && format == Format::Table {
+        return describe(args);
+    }
+    let view = match args.view {
+        Some(View::Files) => files,
+        Some(View::Tensors) | None => tensor_health,
+    };
+    let outcome = for_each(&args.runs.runs, |run| Ok(view(run)?));
+    if let Some(frame) = output::stacked(outcome.results)? {
+        output::print(&frame, format)?;
+    }
+    Ok(output::status(outcome.any_fault))
+}
+
+/// Everything about each run, as text.
+fn describe(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let outcome = for_each(&args.runs.runs, description);
+    let mut out = std::io::stdout().lock();
+    out.write_all(outcome.results.join("\n").as_bytes())?;
+    out.flush()?;
+    Ok(output::status(outcome.any_fault))
+}
+
+fn description(run: &Run) -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    write_run(run, run.orphans()?.len(), &mut text)?;
+    for table in [files(run)?, tensor_health(run)?] {
+        writeln!(text)?;
+        write_frame(&table.drop("run")?, Format::Table, &mut text)?;
+    }
+    Ok(String::from_utf8(text)?)
+}

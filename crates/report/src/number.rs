@@ -1,0 +1,57 @@
+//! Numbers as people read them.
+
+/// A magnitude with three significant digits in scientific notation, `1.23e-5`.
+pub(crate) fn magnitude(value: f64) -> String {
+    let text = format!("{value:.2e}");
+    text.replace(".00e", "e")
+}
+
+/// A power of ten, `1e-8`.
+pub(crate) fn power(exponent: i32) -> String {
+    format!("1e{exponent}")
+}
+
+/// A share as a percentage with one decimal.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// A whole number with thin groups of three digits, `60 000`.
+pub(crate) fn grouped(value: i64) -> String {
+    let digits = value.unsigned_abs().to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    if value < 0 { format!("-{text}") } else { text }
+}
+
+/// Bytes in binary units.
+pub(crate) fn bytes(value: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut size = value as f64;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < units.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{value} B") } else { format!("{size:.1} {}", units[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(magnitude(1.0e-8), "1e-8");
+        assert_eq!(magnitude(0.012_345), "1.23e-2");
+        assert_eq!(grouped(60_000), "60\u{202f}000");
+        assert_eq!(grouped(-999), "-999");
+        assert_eq!(bytes(1_572_864), "1.5 MiB");
+        assert_eq!(percent(0.1234), "12.3 %");
+    }
+}
