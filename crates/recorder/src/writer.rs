@@ -126,3 +126,18 @@ fn give_up(writer: RunWriter, fault: FormatError) -> RecorderError {
     let _ = writer.fail();
     fault.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_kept_and_goes_no_further() {
+        let failure = OnceLock::new();
+        let panicking = || -> Result<(), RecorderError> { panic!("bin {} of 3", 4) };
+        assert!(keep_failure(&failure, panicking).is_none());
+        assert!(keep_failure(&failure, || Err::<(), _>(RecorderError::NothingTrainable)).is_none());
+        let first = failure.get().map(ToString::to_string);
+        assert_eq!(first.as_deref(), Some("the recorder panicked: bin 4 of 3"));
+    }
+}

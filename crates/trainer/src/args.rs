@@ -74,23 +74,23 @@ pub(crate) struct Options {
     pub(crate) optimizer: Algorithm,
 
     /// The optimizer's ε.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-8, value_parser = not_negative)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1e-8, value_parser = not_negative, allow_negative_numbers = true)]
     pub(crate) epsilon: f64,
 
     /// Learning rate.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-3, value_parser = not_negative)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1e-3, value_parser = not_negative, allow_negative_numbers = true)]
     pub(crate) lr: f64,
 
     /// Decay of the first moment; RMSprop has none.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.9, value_parser = decay)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.9, value_parser = decay, allow_negative_numbers = true)]
     pub(crate) beta1: f64,
 
     /// Decay of the second moment; RMSprop's α.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.999, value_parser = decay)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.999, value_parser = decay, allow_negative_numbers = true)]
     pub(crate) beta2: f64,
 
     /// Weight decay: part of the gradient for adam and rmsprop, apart from it for adamw.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.0, value_parser = not_negative)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.0, value_parser = not_negative, allow_negative_numbers = true)]
     pub(crate) weight_decay: f64,
 
     /// Images per step; the last step of an epoch takes what is left.
