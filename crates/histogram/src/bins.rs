@@ -4,12 +4,12 @@
 //! `10^(b/N) <= x < 10^((b+1)/N)`. Every power of ten, which is where candidates for ε lie, is an
 //! edge, and a coarser N that divides 40 is an exact merge of neighbours.
 //!
-//! The bin of a float is found from its bits alone. The 31 magnitude bits are split into
+//! The bin of a float is found from its bits alone, without a logarithm. The 31 magnitude bits are split into
 //! `cell = bits >> 18` (32 cells per octave) and `low`, the 18 bits below. A cell of a normal float is
 //! narrower than a bin (a factor of at most 33/32 against 10^(1/40) = 1.059), so it crosses at most one
 //! edge, at `low = t`. With `table[cell] = (slot << 18) + (2^18 − t)` the carry of one addition does the
-//! comparison: `slot = (table[cell] + low) >> 18`. Zeros, subnormals, infinities and NaN have slots of
-//! their own; subnormal cells cross several edges and are looked up among the edges instead.
+//! comparison: `slot = (table[cell] + low) >> 18`. A slot is the bin modulo 4096; zeros, subnormals, infinities and NaN have
+//! slots of their own. Subnormal cells cross several edges and are looked up among the edges instead.
 
 use std::sync::LazyLock;
 
@@ -22,32 +22,36 @@ pub const MIN_BIN: i32 = -1795;
 /// The bin of the largest finite `f32`.
 pub const MAX_BIN: i32 = 1541;
 
-/// The bin of the smallest normal `f32`, 2^-126.
-const MIN_NORMAL_BIN: i32 = -1518;
-
 pub(crate) const MAGNITUDE_MASK: u32 = 0x7fff_ffff;
 const MIN_NORMAL_BITS: u32 = 0x0080_0000;
 const INFINITY_BITS: u32 = 0x7f80_0000;
 
-pub(crate) const LOW_BITS: u32 = 18;
+const LOW_BITS: u32 = 18;
 const CELL_WIDTH: u32 = 1 << LOW_BITS;
 const N_CELLS: usize = 1 << (31 - LOW_BITS);
 const INFINITY_CELL: usize = (INFINITY_BITS >> LOW_BITS) as usize;
 
-/// Slots: where the integer table sends a float. Bins of normal floats follow [`slot::FIRST_BIN`] in order.
+/// Slots: where the integer table sends a float. A normal float's slot is its bin modulo 4096.
+///
+/// The others take the slots of bins that no normal float has; [`LOWEST`](slot::LOWEST) and [`HIGHEST`](slot::HIGHEST)
+/// hold what is rare: subnormals, infinities, NaN, and the normal floats of the outermost bins.
 pub(crate) mod slot {
-    use super::{MAX_BIN, MIN_NORMAL_BIN};
+    use std::ops::RangeInclusive;
 
-    pub(crate) const ZERO: usize = 0;
-    pub(crate) const SUBNORMAL: usize = 1;
-    pub(crate) const FIRST_BIN: usize = 2;
-    pub(crate) const INFINITY: usize = FIRST_BIN + (MAX_BIN - MIN_NORMAL_BIN + 1) as usize;
+    pub(crate) const COUNT: usize = 4096;
+    pub(crate) const ZERO: usize = of_bin(-1530);
+    pub(crate) const SUBNORMAL: usize = ZERO + 1;
+    pub(crate) const INFINITY: usize = of_bin(1542);
     pub(crate) const NAN: usize = INFINITY + 1;
-    pub(crate) const COUNT: usize = NAN + 1;
+    /// The slot of no float.
+    pub(crate) const UNUSED: usize = 2048;
+    /// Bins whose slots hold rare values below.
+    pub(crate) const LOWEST: RangeInclusive<i32> = -1529..=-1518;
+    /// Bins whose slots hold rare values above.
+    pub(crate) const HIGHEST: RangeInclusive<i32> = 1541..=1553;
 
-    /// The bin that a slot of a normal float counts.
-    pub(crate) fn bin(slot: usize) -> i32 {
-        MIN_NORMAL_BIN + (slot - FIRST_BIN) as i32
+    pub(crate) const fn of_bin(bin: i32) -> usize {
+        bin as usize % COUNT
     }
 }
 
@@ -74,11 +78,7 @@ static SLOT_TABLE: LazyLock<Box<SlotTable>> = LazyLock::new(build_slot_table);
 /// ```
 pub fn bin_of(value: f32) -> Option<i32> {
     let bits = value.to_bits() & MAGNITUDE_MASK;
-    match slot_of(&SLOT_TABLE, bits) {
-        slot::ZERO | slot::INFINITY | slot::NAN => None,
-        slot::SUBNORMAL => Some(bin_among_edges(bits)),
-        slot => Some(slot::bin(slot)),
-    }
+    (0 < bits && bits < INFINITY_BITS).then(|| bin_among_edges(bits))
 }
 
 /// The lower edge of a bin at `bins_per_decade`: the double nearest to 10^(bin / `bins_per_decade`).
@@ -146,11 +146,11 @@ pub(crate) fn slot_table() -> &'static SlotTable {
 pub(crate) fn slot_of(table: &SlotTable, bits: u32) -> usize {
     let magnitude = bits & MAGNITUDE_MASK;
     let cell = (magnitude >> LOW_BITS) as usize;
-    ((table[cell] + (magnitude & (CELL_WIDTH - 1))) >> LOW_BITS) as usize
+    ((table[cell] + (magnitude & (CELL_WIDTH - 1))) >> LOW_BITS) as usize % slot::COUNT
 }
 
-/// The bin of a non-zero finite magnitude by search: the slow way, for subnormals.
-pub(crate) fn bin_among_edges(magnitude_bits: u32) -> i32 {
+/// The bin of a non-zero finite magnitude by search: the slow way.
+fn bin_among_edges(magnitude_bits: u32) -> i32 {
     MIN_BIN + FIRST_BITS.partition_point(|&first| first <= magnitude_bits) as i32 - 1
 }
 
@@ -190,8 +190,7 @@ fn slot_and_crossing(cell: usize) -> (usize, u32) {
     } else if cell < INFINITY_CELL {
         let bin = bin_among_edges(first);
         let next_edge = FIRST_BITS[(bin + 1 - MIN_BIN) as usize];
-        let slot = slot::FIRST_BIN + (bin - MIN_NORMAL_BIN) as usize;
-        (slot, (next_edge - first).min(CELL_WIDTH))
+        (slot::of_bin(bin), (next_edge - first).min(CELL_WIDTH))
     } else if cell == INFINITY_CELL {
         (slot::INFINITY, 1)
     } else {

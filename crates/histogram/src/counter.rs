@@ -1,24 +1,24 @@
 //! The counting kernel: floats in, counts per bin out.
 //!
-//! Counting is bound by stores: each element increments one counter, and an increment waits for the one
-//! before it when both hit the same counter. Eight interleaved tables, element `i` going to table `i mod 8`,
-//! break that chain (five times faster on skewed data); they are padded apart so that equal slots of
-//! different tables never share a cache set. Slots come from the integer table of [`crate::bins`], eight at a
-//! time by an AVX2 gather where the processor has it, and memory is fetched 4 KiB ahead.
+//! An increment waits for the one before it when both hit the same counter. Eight interleaved tables, element `i` going to
+//! table `i mod 8`, break that chain (five times faster on skewed data); they are padded apart so that equal slots of
+//! different tables never share a cache set.
 //!
-//! Blocks that met a subnormal or an infinity, which are rare, are looked at a second time: subnormals are
-//! placed by search among the edges, infinities by their sign. So the fast loop has no branch on the data.
+//! Slots come from the integer table of [`crate::bins`], or, where the processor has AVX2 and FMA, from a logarithm by
+//! polynomial that is exact wherever it says so (see `approximate`): a table look-up per element costs as much as counting it.
+//!
+//! Rare values, those at the ends of the range of floats and the subnormals, infinities and NaN beyond, are counted
+//! roughly at first and placed exactly at the end of each block that had any. So the fast loop has no branch on them.
 
 use crate::bins::{self, SlotTable, slot, slot_of};
 use crate::histogram::Histogram;
 
-/// Elements looked at between two checks for rare values: 16 KiB, a third of a first-level cache.
-const BLOCK: usize = 4096;
+/// Elements between two looks for rare values: 64 KiB, so that a second look finds them in the second-level cache.
+const BLOCK: usize = 16_384;
 const LANES: usize = 8;
-/// Slots rounded up to a power of two, so that a mask replaces the bounds check.
-const SLOT_MASK: usize = slot::COUNT.next_power_of_two() - 1;
 /// The padding keeps equal slots of two lanes 1088 bytes apart modulo 4 KiB.
-const LANE_STRIDE: usize = SLOT_MASK + 1 + 272;
+const LANE_STRIDE: usize = slot::COUNT + 272;
+const N_BINS: usize = (bins::MAX_BIN - bins::MIN_BIN + 1) as usize;
 
 type Lanes = [[u32; LANE_STRIDE]; LANES];
 
@@ -39,9 +39,11 @@ pub struct Counter {
     lanes: Box<Lanes>,
     /// Elements counted in `lanes` since they were last drained; below `u32::MAX`, so no lane overflows.
     pending: u32,
-    totals: Box<[u64; slot::COUNT]>,
-    /// Counts of bins `MIN_BIN..` that hold subnormals; empty until the first one is met.
-    subnormals: Vec<u64>,
+    /// Counts of bins `MIN_BIN..=MAX_BIN`.
+    totals: Box<[u64; N_BINS]>,
+    zeros: u64,
+    nan: u64,
+    pos_inf: u64,
     neg_inf: u64,
 }
 
@@ -54,13 +56,14 @@ impl Default for Counter {
 impl Counter {
     /// An empty counter.
     pub fn new() -> Self {
-        let lanes = vec![[0; LANE_STRIDE]; LANES].into_boxed_slice();
         Self {
             table: bins::slot_table(),
-            lanes: lanes.try_into().expect("one table per lane"),
+            lanes: new_lanes(),
             pending: 0,
-            totals: Box::new([0; slot::COUNT]),
-            subnormals: Vec::new(),
+            totals: Box::new([0; N_BINS]),
+            zeros: 0,
+            nan: 0,
+            pos_inf: 0,
             neg_inf: 0,
         }
     }
@@ -80,129 +83,196 @@ impl Counter {
     /// The histogram of everything counted since the last call; the counter starts anew.
     pub fn take(&mut self) -> Histogram {
         self.drain();
-        let totals = &self.totals;
-        let histogram = Histogram::from_counts(
-            slot::bin(slot::FIRST_BIN),
-            &totals[slot::FIRST_BIN..slot::INFINITY],
-            [totals[slot::ZERO], totals[slot::NAN], totals[slot::INFINITY] - self.neg_inf, self.neg_inf],
-        );
-        let subnormals = Histogram::from_counts(bins::MIN_BIN, &self.subnormals, [0; 4]);
+        let apart = [&mut self.zeros, &mut self.nan, &mut self.pos_inf, &mut self.neg_inf].map(std::mem::take);
+        let histogram = Histogram::from_counts(bins::MIN_BIN, &self.totals[..], apart);
         self.totals.fill(0);
-        self.subnormals.clear();
-        self.neg_inf = 0;
-        histogram.merged(&subnormals)
+        histogram
     }
 
+    /// Adds the lanes to the totals.
     fn drain(&mut self) {
         if self.pending == 0 {
             return;
         }
+        let common = slot::LOWEST.end() + 1..*slot::HIGHEST.start();
         for lane in &mut self.lanes[..] {
-            for (total, count) in self.totals.iter_mut().zip(&mut lane[..]) {
-                *total += u64::from(std::mem::take(count));
+            for (slots, bins) in [
+                (slot::of_bin(common.start)..slot::COUNT, common.start..0),
+                (0..slot::of_bin(common.end), 0..common.end),
+            ] {
+                let totals = &mut self.totals[(bins.start - bins::MIN_BIN) as usize..];
+                for (total, count) in totals.iter_mut().zip(&mut lane[slots]) {
+                    *total += u64::from(std::mem::take(count));
+                }
             }
+            lane[slot::UNUSED] = 0;
         }
         self.pending = 0;
     }
 
-    /// Gives subnormals their bins and infinities their sign, if the block just counted had any.
+    /// Replaces the rough counts of rare values, if the block just counted had any, by exact ones.
     fn settle_rare_values(&mut self, block: &[f32]) {
-        let seen = |slot: usize, lanes: &Lanes| lanes.iter().any(|lane| lane[slot] != 0);
-        if seen(slot::SUBNORMAL, &self.lanes) {
-            for lane in &mut self.lanes[..] {
-                lane[slot::SUBNORMAL] = 0;
+        let zeros_or_nearly = self.take_rough(slot::ZERO);
+        let rare: u64 = slot::LOWEST.chain(slot::HIGHEST).map(|bin| self.take_rough(slot::of_bin(bin))).sum();
+        let zeros = if zeros_or_nearly == 0 { 0 } else { count_zeros(block) };
+        self.zeros += zeros;
+        if rare + zeros_or_nearly > zeros {
+            for &value in block.iter().filter(|&&value| is_rare(value)) {
+                self.count_exactly(value);
             }
-            for value in block.iter().filter(|value| value.is_subnormal()) {
-                let index = (bins::bin_among_edges(value.abs().to_bits()) - bins::MIN_BIN) as usize;
-                self.subnormals.resize(self.subnormals.len().max(index + 1), 0);
-                self.subnormals[index] += 1;
-            }
-        }
-        if seen(slot::INFINITY, &self.lanes) {
-            for lane in &mut self.lanes[..] {
-                self.totals[slot::INFINITY] += u64::from(std::mem::take(&mut lane[slot::INFINITY]));
-            }
-            self.neg_inf += block.iter().filter(|&&value| value == f32::NEG_INFINITY).count() as u64;
         }
     }
+
+    fn take_rough(&mut self, slot: usize) -> u64 {
+        self.lanes.iter_mut().map(|lane| u64::from(std::mem::take(&mut lane[slot]))).sum()
+    }
+
+    fn count_exactly(&mut self, value: f32) {
+        match bins::bin_of(value) {
+            Some(bin) => self.totals[(bin - bins::MIN_BIN) as usize] += 1,
+            None if value.is_nan() => self.nan += 1,
+            None if value > 0.0 => self.pos_inf += 1,
+            None => self.neg_inf += 1,
+        }
+    }
+}
+
+fn new_lanes() -> Box<Lanes> {
+    vec![[0; LANE_STRIDE]; LANES].into_boxed_slice().try_into().expect("one table per lane")
+}
+
+fn count_zeros(block: &[f32]) -> u64 {
+    u64::from(block.iter().map(|&value| u32::from(value == 0.0)).sum::<u32>())
+}
+
+/// Whether a value other than zero belongs to the bins [`slot::LOWEST`] or [`slot::HIGHEST`], or to none.
+fn is_rare(value: f32) -> bool {
+    let magnitude = value.abs();
+    let common = bins::first_float(slot::LOWEST.end() + 1)..bins::first_float(*slot::HIGHEST.start());
+    magnitude != 0.0 && !common.contains(&magnitude)
 }
 
 fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32]) {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        #[expect(unsafe_code, reason = "calling a function compiled for AVX2")]
-        // SAFETY: the processor has AVX2, as just checked.
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        #[expect(unsafe_code, reason = "calling a function compiled for AVX2 and FMA")]
+        // SAFETY: the processor has both, as just checked.
         unsafe {
-            avx2::count_block(table, lanes, block);
+            approximate::count_block(table, lanes, block);
         }
         return;
     }
-    count_block_portable(table, lanes, block);
+    count_by_table(table, lanes, block);
 }
 
-/// The same counts without SIMD, and the reference for it.
-fn count_block_portable(table: &SlotTable, lanes: &mut Lanes, block: &[f32]) {
-    let (chunks, rest) = block.as_chunks::<LANES>();
-    for chunk in chunks {
+/// The simple version, for any processor.
+fn count_by_table(table: &SlotTable, lanes: &mut Lanes, values: &[f32]) {
+    for chunk in values.chunks(LANES) {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
-            lane[slot_of(table, value.to_bits()) & SLOT_MASK] += 1;
+            lane[slot_of(table, value.to_bits())] += 1;
         }
-    }
-    for value in rest {
-        lanes[0][slot_of(table, value.to_bits()) & SLOT_MASK] += 1;
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-mod avx2 {
+mod approximate {
+    //! Slots of eight floats at a time from a polynomial logarithm, exact because it knows where it might not be.
+    //!
+    //! For x = 2^e·f with f in [1, 2), the bin is the floor of y = 40·log10 x. The float's bits, taken as an integer, are
+    //! (e + 127 + f − 1)·2^23: linear in e, and in f up to what a polynomial of degree 6 corrects,
+    //!
+    //! ```text
+    //! y − 1/2 = S·(bits − 127·2^23)/2^23 + Q(f),    S = 40·log10 2,    Q(f) ≈ 40·log10 f − S·(f − 1) − 1/2,
+    //! ```
+    //!
+    //! and rounding y − 1/2 to the nearest integer gives the floor of y. Errors: 5e-5 from Q (minimax fit 2.3e-5, and its
+    //! evaluation), 5e-5 from turning the bits into a float, 6e-5 from the last rounding; together below 1.6e-4 bins. Where y − 1/2 is further
+    //! than 2e-4 from a tie the rounding is therefore right; the other lanes, four in ten thousand, are looked up in the
+    //! integer table. A test runs through every float there is.
+
     use std::arch::x86_64::{
-        _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32, _mm256_and_si256, _mm256_i32gather_epi32, _mm256_loadu_si256,
-        _mm256_set1_epi32, _mm256_srli_epi32, _mm256_storeu_si256,
+        _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_and_si256, _mm256_andnot_ps, _mm256_castps_si256,
+        _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_loadu_si256,
+        _mm256_movemask_ps, _mm256_or_si256, _mm256_set1_epi32, _mm256_set1_ps, _mm256_storeu_si256, _mm256_sub_epi32,
+        _mm256_sub_ps,
     };
 
-    use super::{LANES, Lanes, SLOT_MASK, count_block_portable};
-    use crate::bins::{LOW_BITS, MAGNITUDE_MASK, SlotTable};
+    use super::{LANES, Lanes, count_by_table};
+    use crate::bins::{MAGNITUDE_MASK, SlotTable, slot, slot_of};
 
-    /// Slots found before they are counted: the two loops overlap, and 1 KiB stays in the first-level cache.
-    const BATCH: usize = 256;
-    /// Further ahead than the processor's own prefetcher looks; 1.75 times faster from memory.
-    const PREFETCH_BYTES: usize = 4096;
+    /// Q, highest power first.
+    const Q: [f32; 7] = [-0.309_351_53, 3.313_121_3, -15.255_216, 39.573_75, -64.323_96, 61.566_21, -25.064_533];
+    /// S / 2^23.
+    const SCALE: f32 = (12.041_199_826_559_248 / 8_388_608.0) as f32;
+    /// Adding 1.5·2^23 rounds to the nearest integer, which then stands in the low mantissa bits.
+    const ROUNDER: f32 = 12_582_912.0;
+    /// 1/2 − 2e-4.
+    const CERTAIN: f32 = 0.4998;
+    /// Bits of 1.0.
+    const ONE: i32 = 0x3f80_0000;
+    const MANTISSA: i32 = 0x007f_ffff;
+    /// Further ahead than the processor's own prefetcher looks, in elements: 4 KiB.
+    const PREFETCH: usize = 1024;
+    /// Chunks between finding slots and counting them. Slots pass through memory, where counting reads them one by one;
+    /// by then the next chunks' arithmetic is under way.
+    const DELAY: usize = 8;
 
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,fma")]
     pub(super) fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32]) {
-        let mut slots = [0u32; BATCH];
-        let (batches, rest) = block.as_chunks::<BATCH>();
-        for batch in batches {
-            find_slots(table, batch, &mut slots);
-            for chunk in slots.as_chunks::<LANES>().0 {
-                for (lane, &slot) in lanes.iter_mut().zip(chunk) {
-                    lane[slot as usize & SLOT_MASK] += 1;
-                }
-            }
+        let mut waiting = [[slot::UNUSED as u32; LANES]; DELAY];
+        let (chunks, rest) = block.as_chunks::<LANES>();
+        for (index, chunk) in chunks.iter().enumerate() {
+            let slots = &mut waiting[index % DELAY];
+            count_slots(lanes, slots);
+            find_slots(table, chunk, slots);
         }
-        count_block_portable(table, lanes, rest);
+        for slots in &waiting {
+            count_slots(lanes, slots);
+        }
+        count_by_table(table, lanes, rest);
     }
 
-    #[expect(unsafe_code, reason = "AVX2 loads, stores and gathers take pointers")]
-    #[target_feature(enable = "avx2")]
-    fn find_slots(table: &SlotTable, values: &[f32; BATCH], slots: &mut [u32; BATCH]) {
-        let magnitude_mask = _mm256_set1_epi32(MAGNITUDE_MASK as i32);
-        let low_mask = _mm256_set1_epi32((1 << LOW_BITS) - 1);
-        for start in (0..BATCH).step_by(8) {
-            let source = values[start..start + 8].as_ptr();
-            let target = slots[start..start + 8].as_mut_ptr();
-            // SAFETY: source and target are eight elements long; a magnitude shifted right by 18 is below
-            // 8192, the table's length; a prefetch of any address is harmless.
-            unsafe {
-                if start % 16 == 0 {
-                    _mm_prefetch::<_MM_HINT_T0>(source.cast::<i8>().wrapping_add(PREFETCH_BYTES));
-                }
-                let magnitudes = _mm256_and_si256(_mm256_loadu_si256(source.cast()), magnitude_mask);
-                let cells = _mm256_srli_epi32::<{ LOW_BITS as i32 }>(magnitudes);
-                let entries = _mm256_i32gather_epi32::<4>(table.as_ptr().cast(), cells);
-                let sums = _mm256_add_epi32(entries, _mm256_and_si256(magnitudes, low_mask));
-                _mm256_storeu_si256(target.cast(), _mm256_srli_epi32::<{ LOW_BITS as i32 }>(sums));
-            }
+    #[inline(always)]
+    fn count_slots(lanes: &mut Lanes, slots: &[u32; LANES]) {
+        for (lane, &slot) in lanes.iter_mut().zip(slots) {
+            lane[slot as usize % slot::COUNT] += 1;
+        }
+    }
+
+    #[expect(unsafe_code, reason = "AVX2 loads, stores and prefetches take pointers")]
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    pub(super) fn find_slots(table: &SlotTable, values: &[f32; LANES], slots: &mut [u32; LANES]) {
+        // SAFETY: eight floats are loaded from eight; a prefetch of any address is harmless.
+        let bits = unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().wrapping_add(PREFETCH).cast());
+            _mm256_loadu_si256(values.as_ptr().cast())
+        };
+        let magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(MAGNITUDE_MASK as i32));
+        let linear = _mm256_cvtepi32_ps(_mm256_sub_epi32(magnitude, _mm256_set1_epi32(ONE)));
+        let mantissa = _mm256_and_si256(bits, _mm256_set1_epi32(MANTISSA));
+        let f = _mm256_castsi256_ps(_mm256_or_si256(mantissa, _mm256_set1_epi32(ONE)));
+        let mut q = _mm256_set1_ps(Q[0]);
+        for coefficient in &Q[1..] {
+            q = _mm256_fmadd_ps(q, f, _mm256_set1_ps(*coefficient));
+        }
+        let y = _mm256_fmadd_ps(linear, _mm256_set1_ps(SCALE), q);
+        let rounded = _mm256_add_ps(y, _mm256_set1_ps(ROUNDER));
+        // SAFETY: eight slots are stored into eight.
+        unsafe { _mm256_storeu_si256(slots.as_mut_ptr().cast(), _mm256_castps_si256(rounded)) };
+        let distance = _mm256_sub_ps(y, _mm256_sub_ps(rounded, _mm256_set1_ps(ROUNDER)));
+        let distance = _mm256_andnot_ps(_mm256_set1_ps(-0.0), distance);
+        let uncertain = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(distance, _mm256_set1_ps(CERTAIN)));
+        if uncertain != 0 {
+            look_up(table, values, slots);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up(table: &SlotTable, values: &[f32; LANES], slots: &mut [u32; LANES]) {
+        for (slot, value) in slots.iter_mut().zip(values) {
+            *slot = slot_of(table, value.to_bits()) as u32;
         }
     }
 }
@@ -211,24 +281,75 @@ mod avx2 {
 mod tests {
     use super::*;
 
+    /// Every magnitude that is not rare, by both ways; 2.1 billion of them take some seconds.
+    #[cfg(target_arch = "x86_64")]
     #[test]
-    fn prop_portable_and_vector_kernels_agree() {
+    fn the_polynomial_puts_every_float_where_the_integer_table_puts_it() {
+        if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+            return;
+        }
+        let first = bins::first_float(slot::LOWEST.end() + 1).to_bits();
+        let end = bins::first_float(*slot::HIGHEST.start()).to_bits();
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+        std::thread::scope(|scope| {
+            for thread in 0..n_threads {
+                scope.spawn(move || {
+                    for start in (first + 8 * thread..end - 8).step_by(8 * n_threads as usize) {
+                        #[expect(unsafe_code, reason = "calling a function compiled for AVX2 and FMA")]
+                        // SAFETY: the processor has both, as just checked.
+                        unsafe {
+                            compare_eight(start);
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn compare_eight(start: u32) {
+        let table = bins::slot_table();
+        let values: [f32; LANES] = std::array::from_fn(|lane| f32::from_bits(start + lane as u32));
+        let mut slots = [0; LANES];
+        approximate::find_slots(table, &values, &mut slots);
+        for (slot, value) in slots.into_iter().zip(values) {
+            assert_eq!(slot as usize % slot::COUNT, slot_of(table, value.to_bits()), "{value:e}");
+        }
+    }
+
+    /// Counting every float once must give each bin as many as lie between its edges: 2^31 floats, rare ones included.
+    #[test]
+    fn every_float_is_counted_once_in_its_bin() {
+        let mut counter = Counter::new();
+        for start in (0..0x7f80_0000u32).step_by(1 << 20) {
+            let block: Vec<f32> = (start..(start + (1 << 20)).min(0x7f80_0000)).map(f32::from_bits).collect();
+            counter.count(&block);
+        }
+        let histogram = counter.take();
+        let first_bits = |bin| bins::first_float(bin).to_bits();
+        let expected =
+            (bins::MIN_BIN..=bins::MAX_BIN).map(|bin| (bin, u64::from(first_bits(bin + 1) - first_bits(bin))));
+        assert!(histogram.bins().eq(expected.filter(|&(_, count)| count > 0)));
+        assert_eq!((histogram.zeros(), histogram.numel()), (1, 0x7f80_0000));
+    }
+
+    #[test]
+    fn the_table_alone_counts_the_same() {
         let mut state = 1u32;
-        let values: Vec<f32> = (0..10_007)
+        let values: Vec<f32> = (0..100_007)
             .map(|_| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 f32::from_bits(state ^ (state >> 16))
             })
             .collect();
-        let table = bins::slot_table();
-        let zero = || vec![[0u32; LANE_STRIDE]; LANES].into_boxed_slice();
-        let (mut portable, mut chosen): (Box<Lanes>, Box<Lanes>) =
-            (zero().try_into().unwrap(), zero().try_into().unwrap());
-        count_block_portable(table, &mut portable, &values);
-        count_block(table, &mut chosen, &values);
-        let sum = |lanes: &Lanes, slot: usize| lanes.iter().map(|lane| lane[slot]).sum::<u32>();
-        for slot in 0..slot::COUNT {
-            assert_eq!(sum(&portable, slot), sum(&chosen, slot), "slot {slot}");
+        let (mut chosen, mut by_table) = (Counter::new(), Counter::new());
+        chosen.count(&values);
+        for block in values.chunks(BLOCK) {
+            by_table.pending += block.len() as u32;
+            count_by_table(by_table.table, &mut by_table.lanes, block);
+            by_table.settle_rare_values(block);
         }
+        assert_eq!(chosen.take(), by_table.take());
     }
 }

@@ -161,9 +161,9 @@ impl<'a> RecorderBuilder<'a> {
         }
     }
 
-    /// A tensor of no dimension, where the parameters are.
+    /// A tensor without dimensions, where the parameters are; libtorch rounds it to the kind of what it meets.
     fn weight_decay(&self) -> Option<Tensor> {
         let weight_decay = self.gradient.coupled_weight_decay;
-        (weight_decay != 0.0).then(|| Tensor::from(weight_decay as f32).to_device(self.var_store.device()))
+        (weight_decay != 0.0).then(|| Tensor::from(weight_decay).to_device(self.var_store.device()))
     }
 }

@@ -149,10 +149,9 @@ impl Recorder {
 
     fn observe_gradient(&mut self, tensor: usize) -> Result<Option<Observation>, RecorderError> {
         let watched = &mut self.tensors[tensor];
-        if !watched.has_gradient() {
+        if !watched.read_gradient(self.weight_decay.as_ref(), &mut self.values)? {
             return Ok(None);
         }
-        watched.read_gradient(self.weight_decay.as_ref(), &mut self.values)?;
         watched.update_moments(&self.values);
         let sample = watched.sample(&self.values);
         Ok(Some(observe((tensor, self.quantities.gradient), &self.values, &mut self.counter, sample)))

@@ -52,12 +52,9 @@ impl Watched {
         }
     }
 
-    /// Whether it has a gradient at the present step.
-    pub(crate) fn has_gradient(&self) -> bool {
-        self.parameter.grad().defined()
-    }
-
     /// Copies into `values` what enters the optimizer's moments: the gradient, with coupled weight decay added.
+    ///
+    /// Returns whether there is a gradient at the present step; if not, `values` is left as it was.
     ///
     /// # Errors
     /// [`RecorderError::Resized`] and [`RecorderError::Torch`].
@@ -65,26 +62,30 @@ impl Watched {
         &self,
         weight_decay: Option<&Tensor>,
         values: &mut Vec<f32>,
-    ) -> Result<(), RecorderError> {
+    ) -> Result<bool, RecorderError> {
         let torch = |source| RecorderError::Torch { tensor: self.name.clone(), source };
-        let gradient = self.optimizer_gradient(weight_decay).map_err(torch)?;
+        let gradient = self.parameter.f_grad().map_err(torch)?;
+        if !gradient.defined() {
+            return Ok(false);
+        }
         let found = gradient.numel();
         if found != self.numel {
             return Err(RecorderError::Resized { tensor: self.name.clone(), found, expected: self.numel });
         }
         values.resize(found, 0.0);
-        gradient.f_copy_data(values, found).map_err(torch)
+        let moved = self.with_weight_decay(&gradient, weight_decay).and_then(|total| {
+            // Copies to the CPU and into row-major order where need be.
+            total.f_to_kind(Kind::Float)?.f_copy_data(values, found)
+        });
+        moved.map(|()| true).map_err(torch)
     }
 
-    /// The gradient as `f32`, wherever it lies; a new tensor unless nothing had to be done.
-    fn optimizer_gradient(&self, weight_decay: Option<&Tensor>) -> Result<Tensor, TchError> {
-        let gradient = self.parameter.f_grad()?.f_detach()?;
-        let gradient = match weight_decay {
-            // 1·p·w is exact until it is added, so this rounds once, as `grad.add(p, alpha=w)` does.
-            Some(weight_decay) => gradient.f_addcmul(&self.parameter.f_detach()?, weight_decay)?,
-            None => gradient,
-        };
-        gradient.f_to_kind(Kind::Float)
+    /// g + w·p, rounded as `grad.add(p, alpha=w)` rounds it: 1·p·w is exact until it is added.
+    fn with_weight_decay(&self, gradient: &Tensor, weight_decay: Option<&Tensor>) -> Result<Tensor, TchError> {
+        match weight_decay {
+            Some(weight_decay) => gradient.f_addcmul(&self.parameter, weight_decay),
+            None => gradient.f_detach(),
+        }
     }
 
     /// Takes a step's gradient into the moments. A step without gradient takes none: optimizers skip the tensor, too.

@@ -29,25 +29,86 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     tch::manual_seed(options.seed);
     let var_store = VarStore::new(device);
-    let model = models::build(options.model, &var_store.root());
-    let mut optimizer = optimizer(options, &var_store)?;
-    let mut recorder = recorder(&args.command, &var_store, &data_dir, device)?;
-    let progress = Progress::new(n_steps(options, &data.train));
+    let mut training = Training {
+        options,
+        mode: args.command.mode(),
+        model: models::build(options.model, &var_store.root()),
+        optimizer: optimizer(options, &var_store)?,
+        recorder: recorder(&args.command, &var_store, &data_dir, device)?,
+        progress: Progress::new(n_steps(options, &data.train)),
+        warned: false,
+    };
+    training.run(&data);
+    Ok(training.finish())
+}
 
-    train(&args.command, &data, &*model, &mut optimizer, &mut recorder, &progress);
+/// Everything that a step needs.
+struct Training<'a> {
+    options: &'a Options,
+    mode: Mode,
+    model: Box<dyn ModuleT>,
+    optimizer: nn::Optimizer,
+    recorder: Recorder,
+    progress: Progress,
+    /// Whether a failure of the recorder has been told.
+    warned: bool,
+}
 
-    let (steps, out) = (recorder.steps(), options.out.display());
-    let finished = recorder.finish();
-    progress.finish();
-    match finished {
-        Ok(()) => {
-            progress.line(&format!("{steps} steps recorded in {out}; next: epsiloscope estimate {out}"));
-            Ok(ExitCode::SUCCESS)
+impl Training<'_> {
+    fn run(&mut self, data: &Dataset) {
+        let mut steps_left = n_steps(self.options, &data.train);
+        let mut epoch = 0;
+        while steps_left > 0 {
+            epoch += 1;
+            let n_batches = data.train.n_batches(self.options.batch_size).min(steps_left);
+            steps_left -= n_batches;
+            let batches = data.train.shuffled(self.options.batch_size);
+            for (batch, left) in batches.zip((0..n_batches).rev()) {
+                self.step(epoch, &batch, left == 0);
+            }
+            if self.mode == Mode::Monitoring {
+                let accuracy = 100.0 * accuracy(&*self.model, &data.test);
+                self.progress.line(&format!("epoch {epoch}: test accuracy {accuracy:.2} %"));
+            }
         }
-        Err(fault) => {
-            progress.line(&format!("epsiloscope-record: recording failed: {fault}"));
-            Ok(ExitCode::FAILURE)
+    }
+
+    fn step(&mut self, epoch: i32, (images, labels): &(Tensor, Tensor), snapshot: bool) {
+        let loss = self.model.forward_t(images, true).cross_entropy_for_logits(labels);
+        self.optimizer.zero_grad();
+        loss.backward();
+        let loss = loss.double_value(&[]);
+        let (epoch, learning_rate) = (Some(epoch), Some(self.options.lr));
+        self.recorder.step(&StepInfo { epoch, loss: Some(loss), learning_rate, snapshot, ..StepInfo::default() });
+        if self.mode == Mode::Monitoring {
+            self.optimizer.step();
         }
+        self.progress.step(loss);
+        self.warn_of_failure();
+    }
+
+    fn warn_of_failure(&mut self) {
+        if let Some(fault) = self.recorder.failure().filter(|_| !self.warned) {
+            self.warned = true;
+            self.progress.line(&format!("epsiloscope-record: training goes on unrecorded: {fault}"));
+        }
+    }
+
+    fn finish(self) -> ExitCode {
+        let (n_steps, out) = (self.recorder.steps(), self.options.out.display());
+        let finished = self.recorder.finish();
+        self.progress.finish();
+        match finished {
+            Ok(()) => {
+                self.progress.line(&format!("{n_steps} steps recorded in {out}; next: epsiloscope estimate {out}"));
+                return ExitCode::SUCCESS;
+            }
+            Err(fault) if !self.warned => {
+                self.progress.line(&format!("epsiloscope-record: recording failed: {fault}"));
+            }
+            Err(_told) => {}
+        }
+        ExitCode::FAILURE
     }
 }
 
@@ -127,59 +188,10 @@ fn command_line() -> String {
     words.join(" ")
 }
 
+/// Steps of all epochs, or as many as were asked for.
 fn n_steps(options: &Options, train: &Split) -> i64 {
     let all = i64::from(options.epochs) * train.n_batches(options.batch_size);
     options.steps.map_or(all, |steps| steps.min(all))
-}
-
-fn train(
-    command: &Command,
-    data: &Dataset,
-    model: &dyn ModuleT,
-    optimizer: &mut nn::Optimizer,
-    recorder: &mut Recorder,
-    progress: &Progress,
-) {
-    let options = command.options();
-    let weights_move = command.mode() == Mode::Monitoring;
-    let batches_per_epoch = data.train.n_batches(options.batch_size);
-    let mut steps_left = n_steps(options, &data.train);
-    let mut warned = false;
-    for epoch in 1..=options.epochs {
-        let n_batches = batches_per_epoch.min(steps_left);
-        steps_left -= n_batches;
-        let batches = data.train.shuffled(options.batch_size).take(n_batches as usize);
-        for ((images, labels), left) in batches.zip((0..n_batches).rev()) {
-            let loss = model.forward_t(&images, true).cross_entropy_for_logits(&labels);
-            optimizer.zero_grad();
-            loss.backward();
-            let loss = loss.double_value(&[]);
-            recorder.step(&StepInfo {
-                epoch: Some(epoch),
-                loss: Some(loss),
-                learning_rate: Some(options.lr),
-                snapshot: left == 0,
-                ..StepInfo::default()
-            });
-            if weights_move {
-                optimizer.step();
-            }
-            progress.step(loss);
-            warned = warned || warn_of_failure(recorder, progress);
-        }
-        if weights_move && n_batches > 0 {
-            let accuracy = accuracy(model, &data.test);
-            progress.line(&format!("epoch {epoch}: test accuracy {:.2} %", 100.0 * accuracy));
-        }
-    }
-}
-
-fn warn_of_failure(recorder: &Recorder, progress: &Progress) -> bool {
-    let failure = recorder.failure();
-    if let Some(fault) = failure {
-        progress.line(&format!("epsiloscope-record: training goes on unrecorded: {fault}"));
-    }
-    failure.is_some()
 }
 
 /// The share of images whose class the model finds.

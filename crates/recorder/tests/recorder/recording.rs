@@ -295,14 +295,15 @@ fn other_kinds_of_floats_are_rounded_to_f32() {
     let parameter = var_store.root().ones("p", &[2, 2]);
     var_store.double();
     let builder = Recorder::builder(&var_store, settings()).magnitudes(MagnitudePolicy::All);
-    let mut recorder = builder.coupled_weight_decay(0.0).start(&run_dir).unwrap();
+    let mut recorder = builder.coupled_weight_decay(0.7).start(&run_dir).unwrap();
     // A transposed gradient, to see that elements are counted row by row.
     let factors = Tensor::from_slice(&[0.1_f64, 0.2, 0.3, 0.4]).view([2, 2]);
     (parameter.transpose(0, 1) * &factors).sum(Kind::Double).backward();
     recorder.step(&StepInfo::default());
     recorder.finish().unwrap();
     let values = &recorded_values(&run_dir)[&(1, "p".to_owned(), GRADIENT.to_owned())];
-    assert_eq!(values, &[(0, 0.1), (1, 0.3), (2, 0.2), (3, 0.4)]);
+    let sums = [0.1 + 0.7, 0.3 + 0.7, 0.2 + 0.7, 0.4 + 0.7_f64].map(|sum| sum as f32);
+    assert_eq!(values, &[(0, sums[0]), (1, sums[1]), (2, sums[2]), (3, sums[3])]);
 }
 
 #[test]
