@@ -113,7 +113,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: DeviceChoice,
 
-    /// Threads that libtorch computes with [default: one per core].
+    /// Threads that libtorch computes with [default: one per core but one, which is left to the recorder's writer]. More
+    /// threads than free cores are many times slower than fewer, unless `OMP_WAIT_POLICY=passive` is set.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) threads: Option<i32>,
 
@@ -128,6 +129,14 @@ pub(crate) struct Options {
     /// Optimizers whose critical ε is recorded at the end of every epoch, separated by commas, or none.
     #[arg(long, value_name = "NAMES", default_value = "adam,rmsprop,adabelief,adamomentum")]
     pub(crate) critical_epsilon: CriticalEpsilon,
+}
+
+impl Options {
+    /// Threads for libtorch: its own spin while they wait for each other, so they must not compete with the writer's.
+    pub(crate) fn n_threads(&self) -> i32 {
+        let all_but_one = || std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1) as i32);
+        self.threads.unwrap_or_else(all_but_one)
+    }
 }
 
 /// The reference networks.

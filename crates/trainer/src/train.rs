@@ -24,9 +24,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let data_dir = dataset::directory(options.data.as_deref())?;
     let data = Dataset::read(&data_dir, device)?;
     output::prepare(&options.out, options.overwrite)?;
-    if let Some(threads) = options.threads {
-        tch::set_num_threads(threads);
-    }
+    tch::set_num_threads(options.n_threads());
     tch::manual_seed(options.seed);
     let var_store = VarStore::new(device);
     let mut training = Training {
@@ -155,6 +153,8 @@ fn recorder(command: &Command, var_store: &VarStore, data: &Path, device: Device
         .label("epochs", options.epochs.to_string())
         .label("seed", options.seed.to_string())
         .label("device", device_name(device))
+        // Sums are split among threads, which shows in the last bits.
+        .label("threads", options.n_threads().to_string())
         .label("command", command_line())
         .start(&options.out)?;
     Ok(recorder)

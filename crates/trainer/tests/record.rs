@@ -74,7 +74,8 @@ fn calibration_records_every_step() {
             ("device", "cpu"),
             ("epochs", "1"),
             ("model", "cnn"),
-            ("seed", "7")
+            ("seed", "7"),
+            ("threads", "1")
         ]
     );
     for table in Table::ALL {
