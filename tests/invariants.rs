@@ -1,0 +1,82 @@
+//! The crates' arrows, as `cargo tree` sees them; ARCHITECTURE.md states them.
+
+use std::process::Command;
+
+/// Names of everything a crate depends upon, directly or not; development dependencies aside.
+fn dependencies(package: &str) -> Vec<String> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "--package",
+            package,
+        ])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+fn depends(package: &str, on: &str) -> bool {
+    dependencies(package).iter().any(|name| name == on)
+}
+
+#[test]
+fn the_kernels_depend_on_nothing() {
+    assert_eq!(dependencies("epsiloscope-histogram"), ["epsiloscope-histogram"]);
+    assert_eq!(dependencies("epsiloscope-moments"), ["epsiloscope-moments"]);
+}
+
+#[test]
+fn only_the_recording_side_reaches_libtorch() {
+    for package in ["epsiloscope-format", "epsiloscope-analysis", "epsiloscope-report", "epsiloscope"] {
+        assert!(!depends(package, "tch") && !depends(package, "torch-sys"), "{package}");
+    }
+    assert!(depends("epsiloscope-recorder", "tch"));
+}
+
+#[test]
+fn only_the_analysing_side_reaches_polars() {
+    for package in ["epsiloscope-format", "epsiloscope-recorder", "epsiloscope-trainer"] {
+        assert!(!depends(package, "polars"), "{package}");
+    }
+    assert!(depends("epsiloscope-analysis", "polars"));
+}
+
+#[test]
+fn recorder_and_analysis_meet_only_in_files() {
+    assert!(!depends("epsiloscope-recorder", "epsiloscope-analysis"));
+    assert!(!depends("epsiloscope-trainer", "epsiloscope-analysis"));
+    assert!(!depends("epsiloscope-analysis", "epsiloscope-recorder"));
+    assert!(!depends("epsiloscope-analysis", "epsiloscope-report") && !depends("epsiloscope-report", "clap"));
+}
+
+#[test]
+fn there_is_one_arrow() {
+    let versions = |package| {
+        let all = dependencies_with_versions(package);
+        all.into_iter().filter(|line| line.starts_with("arrow-array ")).collect::<Vec<_>>()
+    };
+    assert_eq!(versions("epsiloscope").len(), 1, "{:?}", versions("epsiloscope"));
+}
+
+fn dependencies_with_versions(package: &str) -> Vec<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--no-dedupe", "--package", package])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .output()
+        .expect("cargo runs");
+    let text = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
+    let mut lines: Vec<String> = text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect();
+    lines.sort();
+    lines.dedup();
+    lines
+}
