@@ -14,7 +14,7 @@ pub enum AnalysisError {
     Format(#[from] FormatError),
 
     /// Polars refused an operation on our own frames.
-    #[error("{}: cannot build the table: {source}", run.display())]
+    #[error("{}: cannot build the table", run.display())]
     Table {
         /// The run.
         run: PathBuf,

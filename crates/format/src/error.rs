@@ -34,7 +34,7 @@ pub enum FormatError {
     },
 
     /// Neither a manifest nor anything like it.
-    #[error("{}: expected a run manifest: {source}", path.display())]
+    #[error("{}: expected a run manifest", path.display())]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -105,7 +105,7 @@ pub enum FormatError {
     },
 
     /// The Parquet library cannot read or write it.
-    #[error("{}: expected a Parquet file: {source}", path.display())]
+    #[error("{}: expected a Parquet file", path.display())]
     Parquet {
         /// The part file.
         path: PathBuf,

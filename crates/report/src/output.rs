@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, WriterBuilder as JsonWriterBuilder};
 use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_format::parquet_file;
+use parquet::errors::ParquetError;
 use polars::prelude::{AnyValue, Column, DataFrame, PolarsError};
 
 use crate::batch::record_batch;
@@ -47,16 +48,16 @@ impl FromStr for Format {
 #[non_exhaustive]
 pub enum OutputError {
     /// The frame is not one of ours.
-    #[error("cannot convert the result: {0}")]
+    #[error("cannot convert the result")]
     Frame(#[from] PolarsError),
     /// The CSV or JSON writer failed.
-    #[error("cannot write the result: {0}")]
+    #[error("cannot encode the result")]
     Arrow(#[from] ArrowError),
     /// The Parquet writer failed.
-    #[error("cannot encode the result as Parquet: {0}")]
-    Parquet(String),
+    #[error("cannot encode the result as Parquet")]
+    Parquet(#[from] ParquetError),
     /// The file or pipe written to.
-    #[error(transparent)]
+    #[error("cannot write the result")]
     Io(#[from] io::Error),
 }
 
@@ -65,22 +66,28 @@ pub enum OutputError {
 /// # Errors
 /// [`OutputError`] if the writer refuses.
 pub fn write_frame(frame: &DataFrame, format: Format, out: &mut dyn Write) -> Result<(), OutputError> {
-    match format {
-        Format::Table => writeln!(out, "{}", table(frame))?,
-        Format::Json => {
-            let builder = JsonWriterBuilder::new().with_explicit_nulls(true);
-            let mut writer = builder.build::<_, JsonArray>(&mut *out);
-            writer.write(&record_batch(frame)?)?;
-            writer.finish()?;
-            writeln!(out)?;
-        }
-        Format::Csv => {
-            let batch = without_formulas(&record_batch(frame)?)?;
-            CsvWriterBuilder::new().with_header(true).build(&mut *out).write(&batch)?;
-        }
-        Format::Parquet => out.write_all(&encode_parquet(frame, &[])?)?,
-    }
-    Ok(())
+    let bytes = match format {
+        Format::Table => format!("{}\n", table(frame)).into_bytes(),
+        Format::Json => encode_json(&record_batch(frame)?)?,
+        Format::Csv => encode_csv(&record_batch(frame)?)?,
+        Format::Parquet => encode_parquet(frame, &[])?,
+    };
+    Ok(out.write_all(&bytes)?)
+}
+
+fn encode_json(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let mut bytes = Vec::new();
+    let mut writer = JsonWriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut bytes);
+    writer.write(batch)?;
+    writer.finish()?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn encode_csv(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let mut bytes = Vec::new();
+    CsvWriterBuilder::new().with_header(true).build(&mut bytes).write(&without_formulas(batch)?)?;
+    Ok(bytes)
 }
 
 /// A frame as the bytes of a Parquet file, with key-value metadata in its footer.
@@ -88,8 +95,7 @@ pub fn write_frame(frame: &DataFrame, format: Format, out: &mut dyn Write) -> Re
 /// # Errors
 /// [`OutputError::Parquet`] if the Parquet writer refuses.
 pub fn encode_parquet(frame: &DataFrame, metadata: &[(&str, String)]) -> Result<Vec<u8>, OutputError> {
-    parquet_file::encode_results(&record_batch(frame)?, metadata)
-        .map_err(|source| OutputError::Parquet(source.to_string()))
+    Ok(parquet_file::encode_results(&record_batch(frame)?, metadata)?)
 }
 
 fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
