@@ -30,7 +30,8 @@ installed() {
 
 make_venv() {
     local python
-    python=$(command -v python3) || fail "python3 not found: expected Python 3.10 or newer (Debian, Ubuntu: apt-get install python3-venv)"
+    python=$(command -v python3) \
+        || fail "python3 not found: expected Python 3.10 or newer (Debian, Ubuntu: apt-get install python3-venv)"
     "$python" -c 'import ensurepip, venv' 2>/dev/null \
         || fail "$python has no venv module: install it (Debian, Ubuntu: apt-get install python3-venv)"
     say "creating $venv"

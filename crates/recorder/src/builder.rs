@@ -17,8 +17,8 @@ use crate::recorder::{Quantities, Recorder};
 use crate::watched::{Watched, trainable};
 use crate::writer::{BackgroundWriter, Failure};
 
-/// What `magnitudes` holds unless the builder is told otherwise: enough elements per tensor that the tails, which set the bounds,
-/// hold some eighty of them each.
+/// What `magnitudes` holds unless the builder is told otherwise: enough elements per tensor that the tails, which set
+/// the bounds, hold some eighty of them each.
 pub const DEFAULT_MAGNITUDES: MagnitudePolicy = MagnitudePolicy::Sample { elements_per_tensor: 4096, seed: 0 };
 
 /// Describes a recording; made by [`Recorder::builder`], ended by [`start`](Self::start).
@@ -73,7 +73,8 @@ impl<'a> RecorderBuilder<'a> {
         self
     }
 
-    /// The optimizers whose critical ε is recorded at snapshots; all unless said. Each costs memory, see the crate's first page.
+    /// The optimizers whose critical ε is recorded at snapshots; all unless said. Each costs memory, see the crate's
+    /// first page.
     pub fn critical_epsilon(mut self, optimizers: &[Optimizer]) -> Self {
         self.optimizers = optimizers.to_vec();
         self.optimizers.sort_unstable();
@@ -81,8 +82,8 @@ impl<'a> RecorderBuilder<'a> {
         self
     }
 
-    /// The coefficient w of the term w·p that the optimizer itself adds to the gradient of parameter p (L2 regularisation; Adam and
-    /// RMSprop, but not `AdamW`); it is added to what is recorded, too. 0 unless said.
+    /// The coefficient w of the term w·p that the optimizer itself adds to the gradient of parameter p (L2
+    /// regularisation; Adam and RMSprop, but not `AdamW`); it is added to what is recorded, too. 0 unless said.
     pub fn coupled_weight_decay(mut self, weight_decay: f64) -> Self {
         self.gradient.coupled_weight_decay = weight_decay;
         self

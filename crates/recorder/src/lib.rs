@@ -58,6 +58,7 @@
 //!   recording, is kept for [`Recorder::failure`] and comes back from [`Recorder::finish`].
 //! - It knows neither loss scales nor clipping: call [`Recorder::step`] once per optimizer step, after accumulation,
 //!   unscaling and clipping, so that it reads what the optimizer will read, and say so in the builder.
+//! - It reads dense gradients; a sparse one ends the recording.
 //! - It computes no bounds on ε; that needs no libtorch and is done on the run directory.
 //!
 //! Costs: the training thread counts; encoding and writing have a thread of their own behind a queue of

@@ -75,8 +75,8 @@ impl Quantities {
 impl Recorder {
     /// Begins to describe a recording of the tensors of `var_store` that require a gradient.
     ///
-    /// `settings` are those of the training loop's optimizer. Their β1 and β2 are also the decay rates behind every critical ε;
-    /// where they are `None`, 0.9 and 0.999.
+    /// `settings` are those of the training loop's optimizer. Their β1 and β2 are also the decay rates behind every
+    /// critical ε; where they are `None`, 0.9 and 0.999.
     pub fn builder(var_store: &VarStore, settings: OptimizerSettings) -> RecorderBuilder<'_> {
         RecorderBuilder::new(var_store, settings)
     }
@@ -94,8 +94,8 @@ impl Recorder {
 
     /// Records the gradients as they are now. Call it once per optimizer step, right before that step.
     ///
-    /// A tensor without gradient is left out of this step, as the optimizer leaves it out. Never fails and never panics: after a
-    /// failure, which [`failure`](Self::failure) tells, it does nothing.
+    /// A tensor without gradient is left out of this step, as the optimizer leaves it out. Never fails and never
+    /// panics: after a failure, which [`failure`](Self::failure) tells, it does nothing.
     pub fn step(&mut self, info: &StepInfo) {
         if self.failure.get().is_some() {
             return;

@@ -110,3 +110,18 @@ fn a_lost_folder_marks_the_run_failed() {
     let manifest = std::fs::read_to_string(run_dir.join("run.json")).unwrap();
     assert!(manifest.contains(r#""status": "failed""#), "{manifest}");
 }
+
+#[test]
+fn a_sparse_gradient_ends_the_recording_only() {
+    let _turn = torch();
+    let dir = tempfile::tempdir().unwrap();
+    let var_store = VarStore::new(Device::Cpu);
+    let words = var_store.root().ones("words", &[5, 2]);
+    let mut recorder = Recorder::builder(&var_store, settings()).start(&dir.path().join("run")).unwrap();
+    let indices = Tensor::from_slice(&[1_i64, 3]);
+    Tensor::embedding(&words, &indices, -1, false, true).sum(Kind::Float).backward();
+    recorder.step(&StepInfo::default());
+    assert!(words.grad().is_sparse());
+    let fault = recorder.finish().unwrap_err();
+    assert!(fault.to_string().starts_with("tensor words: cannot read its gradient: "), "{fault}");
+}

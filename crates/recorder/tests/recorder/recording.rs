@@ -17,7 +17,8 @@ const N_STEPS: i64 = 30;
 /// The gradients of every step, by tensor.
 type Gradients = Vec<BTreeMap<String, Vec<f32>>>;
 
-/// Trains from a fixed seed; the recorder, if any, is made by `start`. Returns parameters, gradients and a number drawn afterwards.
+/// Trains from a fixed seed; the recorder, if any, is made by `start`. Returns parameters, gradients and a number drawn
+/// afterwards.
 fn train(start: impl FnOnce(&VarStore) -> Option<Recorder>) -> (BTreeMap<String, Vec<u32>>, Gradients, f64) {
     tch::manual_seed(17);
     let var_store = VarStore::new(Device::Cpu);
