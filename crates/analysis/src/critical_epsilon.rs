@@ -13,6 +13,7 @@ use crate::replay::{TensorReplay, not_recorded, replay};
 /// What is known of one optimizer's critical ε in a run.
 pub(crate) struct Known {
     pub(crate) optimizer: Optimizer,
+    pub(crate) decay: Decay,
     /// The step after which it was taken.
     pub(crate) step: i64,
     /// One per tensor of the manifest, in its order.
@@ -92,11 +93,16 @@ impl CriticalEpsilon {
 /// The critical ε of each optimizer asked for, every tensor by the most exact method that the run allows.
 pub(crate) fn critical_epsilons(run: &Run, options: &EstimateOptions) -> Result<Vec<Known>, AnalysisError> {
     let manifest = run.manifest();
+    let recorded = manifest.critical_epsilon_decay.map(|rates| Decay { beta1: rates.beta1, beta2: rates.beta2 });
+    let usual = recorded.unwrap_or_default();
+    let decay = Decay { beta1: options.beta1.unwrap_or(usual.beta1), beta2: options.beta2.unwrap_or(usual.beta2) };
     let is_complete = manifest.tensors.iter().all(|tensor| tensor.recorded_elements == tensor.numel());
-    let snapshots = if is_complete { Snapshots::default() } else { Snapshots::read(run, options.decay)? };
+    // Snapshots are of no use if every element was recorded, or if they were taken at other decay rates.
+    let wanted = !is_complete && recorded == Some(decay);
+    let snapshots = if wanted { Snapshots::read(run)? } else { Snapshots::default() };
     let step = snapshots.step.unwrap_or(run.last_step());
     let has_magnitudes = manifest.tensors.iter().any(|tensor| tensor.recorded_elements > 0);
-    let replayed = if has_magnitudes { replay(run, &options.optimizers, options.decay, step)? } else { Vec::new() };
+    let replayed = if has_magnitudes { replay(run, &options.optimizers, decay, step)? } else { Vec::new() };
     let known = |(slot, &optimizer): (usize, &Optimizer)| {
         let tensor = |index: usize| tensor_critical_epsilon(manifest, &replayed, &snapshots, index, slot, optimizer);
         let tensors: Vec<CriticalEpsilon> = (0..manifest.tensors.len()).map(tensor).collect();
@@ -107,7 +113,7 @@ pub(crate) fn critical_epsilons(run: &Run, options: &EstimateOptions) -> Result<
             );
             return Err(not_recorded(run, reason));
         }
-        Ok(Known { optimizer, step, tensors })
+        Ok(Known { optimizer, decay, step, tensors })
     };
     options.optimizers.iter().enumerate().map(known).collect()
 }
@@ -158,13 +164,8 @@ struct Snapshots {
 }
 
 impl Snapshots {
-    /// None are of use if they were taken at other decay rates.
-    fn read(run: &Run, decay: Decay) -> Result<Self, AnalysisError> {
+    fn read(run: &Run) -> Result<Self, AnalysisError> {
         let manifest = run.manifest();
-        let recorded = manifest.critical_epsilon_decay.map(|rates| Decay { beta1: rates.beta1, beta2: rates.beta2 });
-        if recorded != Some(decay) {
-            return Ok(Self::default());
-        }
         let of_quantity = |name: &String| Optimizer::ALL.into_iter().find(|optimizer| optimizer.quantity() == *name);
         let optimizers: Vec<Option<Optimizer>> = manifest.quantities.iter().map(of_quantity).collect();
         let mut snapshots = Self::default();

@@ -29,8 +29,10 @@ use crate::replay::not_recorded;
 pub struct EstimateOptions {
     /// For which optimizers.
     pub optimizers: Vec<Optimizer>,
-    /// Decay rates of their moments.
-    pub decay: Decay,
+    /// Decay rate of their first moments; `None` for the one the run was recorded with, or 0.9.
+    pub beta1: Option<f64>,
+    /// Decay rate of their second moments; `None` for the one the run was recorded with, or 0.999.
+    pub beta2: Option<f64>,
     /// p: the share of each tensor's elements that the upper bound leaves below it, in `(0.5, 1)`.
     pub percentile: f64,
     /// Probability with which all intervals of a sampled estimate hold together.
@@ -38,9 +40,9 @@ pub struct EstimateOptions {
 }
 
 impl Default for EstimateOptions {
-    /// The paper's p = 0.98 with default decay rates, for every optimizer; intervals of 95 %.
+    /// The paper's p = 0.98 with the run's own decay rates, for every optimizer; intervals of 95 %.
     fn default() -> Self {
-        Self { optimizers: Optimizer::ALL.to_vec(), decay: Decay::default(), percentile: 0.98, confidence: 0.95 }
+        Self { optimizers: Optimizer::ALL.to_vec(), beta1: None, beta2: None, percentile: 0.98, confidence: 0.95 }
     }
 }
 
@@ -211,7 +213,7 @@ fn estimate_from(run: &Run, options: &EstimateOptions, known: Known) -> Result<E
         run: manifest.run.clone(),
         mode: manifest.mode,
         optimizer: known.optimizer,
-        decay: options.decay,
+        decay: known.decay,
         percentile: options.percentile,
         step: known.step,
         lower: lower_bound(&tensors).ok_or_else(nothing)?,

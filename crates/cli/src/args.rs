@@ -64,12 +64,12 @@ pub(crate) struct EstimateArgs {
     /// Share of each tensor's elements that its upper bound leaves below it, and its lower bound above it
     #[arg(long, default_value_t = 0.98, value_parser = percentile, value_name = "P")]
     pub(crate) percentile: f64,
-    /// Decay rate of the first moment
-    #[arg(long, default_value_t = 0.9, value_parser = decay_rate, value_name = "RATE")]
-    pub(crate) beta1: f64,
-    /// Decay rate of the second moment
-    #[arg(long, default_value_t = 0.999, value_parser = decay_rate, value_name = "RATE")]
-    pub(crate) beta2: f64,
+    /// Decay rate of the first moment [default: as recorded, else 0.9]
+    #[arg(long, value_parser = decay_rate, value_name = "RATE")]
+    pub(crate) beta1: Option<f64>,
+    /// Decay rate of the second moment [default: as recorded, else 0.999]
+    #[arg(long, value_parser = decay_rate, value_name = "RATE")]
+    pub(crate) beta2: Option<f64>,
     /// One row per run and optimizer, or per tensor
     #[arg(long, value_enum, default_value_t = Per::Run)]
     pub(crate) per: Per,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use epsiloscope_analysis::estimate_tables::{run_table, tensor_table};
 use epsiloscope_analysis::{Estimate, EstimateOptions, estimate};
-use epsiloscope_moments::{Decay, Optimizer};
+use epsiloscope_moments::Optimizer;
 use epsiloscope_report::{Format, write_verdict};
 
 use crate::args::{EstimateArgs, Per};
@@ -41,7 +41,8 @@ fn options(args: &EstimateArgs) -> EstimateOptions {
     optimizers.dedup();
     EstimateOptions {
         optimizers,
-        decay: Decay { beta1: args.beta1, beta2: args.beta2 },
+        beta1: args.beta1,
+        beta2: args.beta2,
         percentile: args.percentile,
         ..EstimateOptions::default()
     }
