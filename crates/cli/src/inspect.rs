@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use epsiloscope_analysis::{files, tensor_health};
-use epsiloscope_format::Run;
+use epsiloscope_format::{GRADIENT, Run};
+use polars::prelude::{IntoLazy, col, lit};
 use epsiloscope_report::{Format, write_frame, write_run};
 
 use crate::args::{InspectArgs, View};
@@ -40,7 +41,9 @@ fn describe(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 fn description(run: &Run) -> anyhow::Result<String> {
     let mut text = Vec::new();
     write_run(run, run.orphans()?.len(), &mut text)?;
-    for table in [files(run)?, tensor_health(run)?] {
+    // The optimizers' quantities repeat the tensors many times over; `--view tensors` has them.
+    let gradients = tensor_health(run)?.lazy().filter(col("quantity").eq(lit(GRADIENT))).collect()?;
+    for table in [files(run)?, gradients] {
         writeln!(text)?;
         write_frame(&table.drop("run")?, Format::Table, &mut text)?;
     }

@@ -11,9 +11,15 @@ pub(crate) fn power(exponent: i32) -> String {
     format!("1e{exponent}")
 }
 
-/// A share as a percentage with one decimal.
+/// A share as a percentage with one decimal, never rounded to none or all.
 pub(crate) fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
+    if 0.0 < share && share < 0.001 {
+        "less than 0.1 %".to_owned()
+    } else if 0.999 < share && share < 1.0 {
+        "more than 99.9 %".to_owned()
+    } else {
+        format!("{:.1} %", 100.0 * share)
+    }
 }
 
 /// A whole number with thin groups of three digits, `60 000`.
@@ -53,5 +59,6 @@ mod tests {
         assert_eq!(grouped(-999), "-999");
         assert_eq!(bytes(1_572_864), "1.5 MiB");
         assert_eq!(percent(0.1234), "12.3 %");
+        assert_eq!((percent(0.0).as_str(), percent(1e-9).as_str()), ("0.0 %", "less than 0.1 %"));
     }
 }

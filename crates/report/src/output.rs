@@ -67,7 +67,7 @@ pub enum OutputError {
 /// [`OutputError`] if the writer refuses.
 pub fn write_frame(frame: &DataFrame, format: Format, out: &mut dyn Write) -> Result<(), OutputError> {
     let bytes = match format {
-        Format::Table => format!("{}\n", table(frame)).into_bytes(),
+        Format::Table => format!("{}\n", table(frame).trim_fmt()).into_bytes(),
         Format::Json => encode_json(&record_batch(frame)?)?,
         Format::Csv => encode_csv(&record_batch(frame)?)?,
         Format::Parquet => encode_parquet(frame, &[])?,

@@ -18,7 +18,7 @@ const MARGINAL_SHARE: f64 = 0.01;
 /// # Errors
 /// What writing brings.
 pub fn write_verdict(estimates: &[Estimate], out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", search_spaces(estimates))?;
+    writeln!(out, "{}", search_spaces(estimates).trim_fmt())?;
     let notes: Vec<String> = estimates.iter().flat_map(notes).collect();
     if !notes.is_empty() {
         writeln!(out)?;

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# The main job, end to end: trains a small network on Fashion-MNIST, records its gradient magnitudes, and says where ε is worth searching.
+#
+#     scripts/demo.sh [--data DIR]
+#
+# DIR holds IDX files (train-images-idx3-ubyte[.gz] and so on). Without it the Debian package dataset-fashion-mnist is
+# taken if it is installed, or else the piece of Fashion-MNIST in data/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+data=data/fashion-mnist-subset
+[[ -d /usr/share/datasets/fashion-mnist ]] && data=/usr/share/datasets/fashion-mnist
+while [[ $# -gt 0 ]]; do
+    case $1 in
+        --data) data=${2:?"--data needs a directory"}; shift 2 ;;
+        *) echo "demo.sh: unknown argument $1: expected --data DIR" >&2; exit 2 ;;
+    esac
+done
+
+say "libtorch"
+eval "$(scripts/libtorch.sh)"
+
+say "building (some minutes the first time)"
+cargo build --locked --workspace --bins
+bin=${CARGO_TARGET_DIR:-target}/debug
+# Threads that wait by spinning slow each other down on a busy machine.
+export OMP_WAIT_POLICY=passive
+
+say "calibration: one epoch over $data with the weights frozen"
+"$bin/epsiloscope-record" calibrate --data "$data" --out runs/calibration --overwrite
+
+say "training: one epoch with Adam"
+"$bin/epsiloscope-record" train --data "$data" --out runs/training --optimizer adam --overwrite
+
+say "histogram tables"
+"$bin/epsiloscope" histogram runs/calibration runs/training --out analysis
+
+say "where ε is worth searching"
+"$bin/epsiloscope" estimate runs/calibration runs/training
+
+cat >&2 <<END
+
+The runs are in runs/calibration and runs/training, the histogram tables in analysis/histograms.
+Try:
+  $bin/epsiloscope estimate runs/training --per tensor --optimizer adam
+  .venv/bin/pip install duckdb && .venv/bin/python -c "import duckdb; print(duckdb.sql('''
+    SELECT tensor, sum(count) AS gradients, sum(count) FILTER (upper <= 1e-8) / sum(count) AS share_below_1e_8
+    FROM 'analysis/histograms/*/*.parquet' WHERE quantity = 'gradient' GROUP BY tensor ORDER BY tensor'''))"
+END
