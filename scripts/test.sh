@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Every test: the Rust ones, the recorder's with libtorch included, then the Python ones, which hold our files and
+# numbers against DuckDB, polars, pyarrow, NumPy and PyTorch.
+#
+# `cargo test` alone runs everything that needs neither libtorch nor Python.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+eval "$(scripts/libtorch.sh)"
+python=.venv/bin/python
+[[ -x $python ]] || python3 -m venv .venv
+if ! "$python" -c 'import duckdb, numpy, polars, pyarrow, pytest, torch' 2>/dev/null; then
+    "$python" -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+fi
+# Threads that wait by spinning slow each other down on a busy machine.
+export OMP_WAIT_POLICY=passive
+
+cargo test --locked --workspace
+cargo build --locked --workspace --bins
+EPSILOSCOPE_BIN_DIR=$(realpath "${CARGO_TARGET_DIR:-target}")/debug "$python" -m pytest -q tests/python
