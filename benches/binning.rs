@@ -5,6 +5,8 @@
 //! accumulators, prefetched. The baselines run in Python (NumPy, PyTorch, one thread each) on a file of the same values; `scripts/bench.sh` brings
 //! both.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
+
 use std::error::Error;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};

@@ -184,10 +184,10 @@ pub fn nearest_power(value: f64) -> i32 {
 /// no tensor has a non-zero gradient; otherwise what reading and replaying the run brings.
 pub fn estimate(run: &Run, options: &EstimateOptions) -> Result<Vec<Estimate>, AnalysisError> {
     let known = critical_epsilons(run, options)?;
-    known.into_iter().map(|known| estimate_from(run, options, known)).collect()
+    known.iter().map(|known| estimate_from(run, options, known)).collect()
 }
 
-fn estimate_from(run: &Run, options: &EstimateOptions, known: Known) -> Result<Estimate, AnalysisError> {
+fn estimate_from(run: &Run, options: &EstimateOptions, known: &Known) -> Result<Estimate, AnalysisError> {
     let manifest = run.manifest();
     let n_sampled = known.tensors.iter().filter(|tensor| tensor.method() == Some(Method::Sample)).count();
     // Each sampled tensor has two bounds with two ends each; together they miss no more often than stated (Bonferroni).
@@ -218,7 +218,7 @@ fn estimate_from(run: &Run, options: &EstimateOptions, known: Known) -> Result<E
         step: known.step,
         lower: lower_bound(&tensors).ok_or_else(nothing)?,
         upper: upper_bound(&tensors).ok_or_else(nothing)?,
-        own: own_epsilon(manifest, &known),
+        own: own_epsilon(manifest, known),
         tensors,
         left_out,
     })

@@ -80,6 +80,6 @@ mod tests {
             n_missed += usize::from(values[low] > quantile || values[high] < quantile);
         }
         // At most one in ten, plus four standard deviations of the trials.
-        assert!(n_missed as f64 <= 0.1 * n_trials as f64 + 4.0 * (0.09 * n_trials as f64).sqrt(), "{n_missed}");
+        assert!(n_missed as f64 <= 0.1 * f64::from(n_trials) + 4.0 * (0.09 * f64::from(n_trials)).sqrt(), "{n_missed}");
     }
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use epsiloscope_analysis::{files, tensor_health};
 use epsiloscope_format::{GRADIENT, Run};
-use polars::prelude::{IntoLazy, col, lit};
 use epsiloscope_report::{Format, write_frame, write_run};
+use polars::prelude::{IntoLazy, col, lit};
 
 use crate::args::{InspectArgs, View};
 use crate::output;

@@ -68,14 +68,14 @@ impl Keys {
     }
 
     fn into_columns(self, names: &Names) -> Vec<ArrayRef> {
-        let named = |keys: Vec<i32>, names: &ArrayRef| -> ArrayRef {
+        let dictionary = |keys: Vec<i32>, values: &ArrayRef| -> ArrayRef {
             // The keys are indices that the writer's own manifest gave out.
-            Arc::new(DictionaryArray::new(Int32Array::from(keys), names.clone()))
+            Arc::new(DictionaryArray::new(Int32Array::from(keys), values.clone()))
         };
         vec![
             Arc::new(Int64Array::from(self.step)),
-            named(self.tensor, &names.tensors),
-            named(self.quantity, &names.quantities),
+            dictionary(self.tensor, &names.tensors),
+            dictionary(self.quantity, &names.quantities),
         ]
     }
 }

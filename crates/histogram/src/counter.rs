@@ -40,7 +40,7 @@ pub struct Counter {
     /// Elements counted in `lanes` since they were last drained; below `u32::MAX`, so no lane overflows.
     pending: u32,
     /// Counts of bins `MIN_BIN..=MAX_BIN`.
-    totals: Box<[u64; N_BINS]>,
+    totals: Vec<u64>,
     zeros: u64,
     nan: u64,
     pos_inf: u64,
@@ -60,7 +60,7 @@ impl Counter {
             table: bins::slot_table(),
             lanes: new_lanes(),
             pending: 0,
-            totals: Box::new([0; N_BINS]),
+            totals: vec![0; N_BINS],
             zeros: 0,
             nan: 0,
             pos_inf: 0,
@@ -84,7 +84,7 @@ impl Counter {
     pub fn take(&mut self) -> Histogram {
         self.drain();
         let apart = [&mut self.zeros, &mut self.nan, &mut self.pos_inf, &mut self.neg_inf].map(std::mem::take);
-        let histogram = Histogram::from_counts(bins::MIN_BIN, &self.totals[..], apart);
+        let histogram = Histogram::from_counts(bins::MIN_BIN, &self.totals, apart);
         self.totals.fill(0);
         histogram
     }
@@ -138,7 +138,9 @@ impl Counter {
 }
 
 fn new_lanes() -> Box<Lanes> {
-    vec![[0; LANE_STRIDE]; LANES].into_boxed_slice().try_into().expect("one table per lane")
+    let zeros = vec![0; LANES * LANE_STRIDE];
+    let lanes: Vec<[u32; LANE_STRIDE]> = zeros.as_chunks().0.to_vec();
+    lanes.into_boxed_slice().try_into().expect("one table per lane")
 }
 
 fn count_zeros(block: &[f32]) -> u64 {

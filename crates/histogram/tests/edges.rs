@@ -15,15 +15,15 @@ fn at_or_above(x: f32, bin: i32) -> bool {
     let (mut left, mut right) = (BigUint::from(mantissa).pow(40), BigUint::from(1u32));
     let power = BigUint::from(10u32).pow(bin.unsigned_abs());
     if bin >= 0 {
-        right *= power
+        right *= power;
     } else {
-        left *= power
+        left *= power;
     }
     let shift = 40 * exponent;
     if shift >= 0 {
-        left <<= shift as u32
+        left <<= shift as u32;
     } else {
-        right <<= shift.unsigned_abs()
+        right <<= shift.unsigned_abs();
     }
     left >= right
 }

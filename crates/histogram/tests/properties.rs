@@ -111,7 +111,7 @@ fn long_constant_input_overflows_nothing() {
     let histogram = counter.take();
     let bin = bin_of(1e-8).unwrap();
     assert_eq!(histogram.bins().collect::<Vec<_>>(), [(bin, 9_000_003)]);
-    assert!(lower_edge(bin, 40) <= 1e-8 && 1e-8f32 as f64 <= lower_edge(bin + 1, 40));
+    assert!(lower_edge(bin, 40) <= 1e-8 && f64::from(1e-8f32) <= lower_edge(bin + 1, 40));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The recursions against their closed form in `f64`: m_t = (1−β1)·Σ β1^(t−k)·g_k, and likewise for second moments.
+//! The recursions against their closed form in `f64`: `m_t` = (1−β1)·Σ `β1^(t−k)·g_k`, and likewise for second moments.
 
 use epsiloscope_moments::{Decay, Moments, Optimizer};
 use proptest::collection::vec;
