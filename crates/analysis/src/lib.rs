@@ -1,8 +1,8 @@
 //! From a recorded run to histogram tables and the search space of ε.
 //!
-//! - [`histograms`]: the gradient magnitude histogram of every tensor, or of the whole run, as a table.
+//! - [`mod@histograms`]: the gradient magnitude histogram of every tensor, or of the whole run, as a table.
 //! - [`replay`]: moments of Adam-family optimizers, replayed offline from recorded gradients.
-//! - [`estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
+//! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
 //! - [`inspect`]: what a run holds.
 //!
