@@ -11,5 +11,6 @@ mod damaged;
 mod estimates;
 mod histograms;
 mod invariants;
+mod recorded_examples;
 mod run_directory;
 mod synthetic;

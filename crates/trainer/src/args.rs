@@ -74,11 +74,11 @@ pub(crate) struct Options {
     pub(crate) optimizer: Algorithm,
 
     /// The optimizer's ε.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-8, value_parser = not_negative, allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER", default_value = "1e-8", value_parser = not_negative, allow_negative_numbers = true)]
     pub(crate) epsilon: f64,
 
     /// Learning rate.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-3, value_parser = not_negative, allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER", default_value = "1e-3", value_parser = not_negative, allow_negative_numbers = true)]
     pub(crate) lr: f64,
 
     /// Decay of the first moment; RMSprop has none.
