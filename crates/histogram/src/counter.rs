@@ -13,12 +13,18 @@
 use crate::bins::{self, SlotTable, slot, slot_of};
 use crate::histogram::Histogram;
 
-/// Elements between two looks for rare values: 64 KiB, so that a second look finds them in the second-level cache.
-const BLOCK: usize = 16_384;
+/// Elements between two looks for rare values: 256 KiB, so that a second look finds them in the second-level cache.
+const BLOCK: usize = 65_536;
 const LANES: usize = 8;
 /// The padding keeps equal slots of two lanes 1088 bytes apart modulo 4 KiB.
 const LANE_STRIDE: usize = slot::COUNT + 272;
 const N_BINS: usize = (bins::MAX_BIN - bins::MIN_BIN + 1) as usize;
+
+/// First and last slot of the two groups that hold rare values, and of zero.
+const RARE_SLOTS: [(usize, usize); 2] = [
+    (slot::ZERO, slot::of_bin(*slot::LOWEST.end())),
+    (slot::of_bin(*slot::HIGHEST.start()), slot::of_bin(*slot::HIGHEST.end())),
+];
 
 type Lanes = [[u32; LANE_STRIDE]; LANES];
 
@@ -112,19 +118,32 @@ impl Counter {
 
     /// Replaces the rough counts of rare values, if the block just counted had any, by exact ones.
     fn settle_rare_values(&mut self, block: &[f32]) {
-        let zeros_or_nearly = self.take_rough(slot::ZERO);
-        let rare: u64 = slot::LOWEST.chain(slot::HIGHEST).map(|bin| self.take_rough(slot::of_bin(bin))).sum();
-        let zeros = if zeros_or_nearly == 0 { 0 } else { count_zeros(block) };
+        // Zeros share their slot with the least subnormals.
+        let zeros_or_rare: u64 = RARE_SLOTS.map(|slots| self.take_rough(slots)).iter().sum();
+        if zeros_or_rare == 0 {
+            return;
+        }
+        let zeros = count_zeros(block);
         self.zeros += zeros;
-        if rare + zeros_or_nearly > zeros {
+        if zeros_or_rare > zeros {
             for &value in block.iter().filter(|&&value| is_rare(value)) {
                 self.count_exactly(value);
             }
         }
     }
 
-    fn take_rough(&mut self, slot: usize) -> u64 {
-        self.lanes.iter_mut().map(|lane| u64::from(std::mem::take(&mut lane[slot]))).sum()
+    /// Empties slots of all lanes.
+    fn take_rough(&mut self, (first, last): (usize, usize)) -> u64 {
+        let mut taken = 0;
+        for lane in &mut self.lanes[..] {
+            let slots = &mut lane[first..=last];
+            let count: u32 = slots.iter().sum();
+            if count > 0 {
+                slots.fill(0);
+                taken += u64::from(count);
+            }
+        }
+        taken
     }
 
     fn count_exactly(&mut self, value: f32) {
@@ -199,7 +218,7 @@ mod approximate {
         _mm256_sub_ps,
     };
 
-    use super::{LANES, Lanes, count_by_table};
+    use super::{LANE_STRIDE, LANES, Lanes, count_by_table};
     use crate::bins::{MAGNITUDE_MASK, SlotTable, slot, slot_of};
 
     /// Q, highest power first.
@@ -234,10 +253,14 @@ mod approximate {
         count_by_table(table, lanes, rest);
     }
 
+    #[expect(unsafe_code, reason = "a bounds check per element costs a tenth of the speed")]
     #[inline(always)]
     fn count_slots(lanes: &mut Lanes, slots: &[u32; LANES]) {
+        const { assert!(slot::COUNT <= LANE_STRIDE) };
         for (lane, &slot) in lanes.iter_mut().zip(slots) {
-            lane[slot as usize % slot::COUNT] += 1;
+            debug_assert!((slot as usize) < slot::COUNT);
+            // SAFETY: a slot is `UNUSED`, or comes from `find_slots` or the integer table; all are below `COUNT`.
+            unsafe { *lane.get_unchecked_mut(slot as usize) += 1 };
         }
     }
 
@@ -260,8 +283,9 @@ mod approximate {
         }
         let y = _mm256_fmadd_ps(linear, _mm256_set1_ps(SCALE), q);
         let rounded = _mm256_add_ps(y, _mm256_set1_ps(ROUNDER));
+        let found = _mm256_and_si256(_mm256_castps_si256(rounded), _mm256_set1_epi32(slot::COUNT as i32 - 1));
         // SAFETY: eight slots are stored into eight.
-        unsafe { _mm256_storeu_si256(slots.as_mut_ptr().cast(), _mm256_castps_si256(rounded)) };
+        unsafe { _mm256_storeu_si256(slots.as_mut_ptr().cast(), found) };
         let distance = _mm256_sub_ps(y, _mm256_sub_ps(rounded, _mm256_set1_ps(ROUNDER)));
         let distance = _mm256_andnot_ps(_mm256_set1_ps(-0.0), distance);
         let uncertain = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(distance, _mm256_set1_ps(CERTAIN)));
@@ -316,7 +340,7 @@ mod tests {
         let mut slots = [0; LANES];
         approximate::find_slots(table, &values, &mut slots);
         for (slot, value) in slots.into_iter().zip(values) {
-            assert_eq!(slot as usize % slot::COUNT, slot_of(table, value.to_bits()), "{value:e}");
+            assert_eq!(slot as usize, slot_of(table, value.to_bits()), "{value:e}");
         }
     }
 
