@@ -21,8 +21,11 @@ def every(folder):
 
 @pytest.fixture(scope="session")
 def sampled(folder):
-    """The gradients of `every` again, of which 256 elements per tensor are kept, and every critical ε by bin."""
-    return record(folder / "sampled", *CALIBRATION, "--magnitudes", 256)
+    """The gradients of `every` again, of which 256 elements per tensor are kept, and every critical ε by bin.
+
+    Readers of data sets would take its directory's name for a date.
+    """
+    return record(folder / "2026-01-31", *CALIBRATION, "--magnitudes", 256)
 
 
 @pytest.fixture(scope="session")

@@ -153,3 +153,10 @@ def test_histograms_of_a_sample(sampled):
     for row in analyse("histogram", sampled, "--from", "magnitudes"):
         printed.setdefault(row["tensor"], {})[row["bin"]] = row["count"]
     assert printed == {tensor: oracle.histogram(np.abs(rows)) for tensor, rows in values.items()}
+
+
+def test_zeros_have_no_sign(every):
+    """`negative` is said of values below zero, which -0.0 is not."""
+    signed, zeros = query(f"""
+        SELECT count_if(negative), count(*) FROM '{every}/magnitudes/*.parquet' WHERE magnitude = 0""").fetchone()
+    assert zeros > 0 and signed == 0

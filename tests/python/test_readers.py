@@ -222,19 +222,21 @@ def test_listed_parts_are_the_files(run):
         assert totals == {"parts": len(own), **sums}
 
 
-def test_hive_data_set(every, trained, tmp_path):
+def test_hive_data_set(every, trained, sampled, tmp_path):
     """Each run is a partition, its name a text, escaped where a path demands it."""
-    call("epsiloscope", "histogram", every, trained, "--out", tmp_path)
+    call("epsiloscope", "histogram", every, trained, sampled, "--out", tmp_path)
     glob = f"{tmp_path}/histograms/*/*.parquet"
     order = ["run", "tensor", "quantity", "bin"]
     assert pq.read_table(tmp_path / "histograms").schema.field("run").type.value_type == pa.string()
     assert pl.scan_parquet(glob, hive_partitioning=True).collect_schema()["run"] == pl.String
-    described = query(f"DESCRIBE FROM read_parquet('{glob}', hive_partitioning = true)").fetchall()
-    assert ("run", "VARCHAR") in [row[:2] for row in described]
+    call("epsiloscope", "histogram", sampled, "--out", tmp_path / "dated")
+    for files in (glob, f"{tmp_path}/dated/histograms/*/*.parquet"):
+        described = query(f"DESCRIBE FROM read_parquet('{files}', hive_partitioning = true)").fetchall()
+        assert ("run", "VARCHAR") in [row[:2] for row in described]
     tables = read_by_three(glob, order, hive=True)
     assert_same(tables)
-    assert set(tables[0]["run"].to_pylist()) == {"every", "trained, 25 steps"}
-    printed = pa.Table.from_pylist(analyse("histogram", every, trained)).sort_by(ascending(order))
+    assert set(tables[0]["run"].to_pylist()) == {"every", "trained, 25 steps", "r-2026-01-31"}
+    printed = pa.Table.from_pylist(analyse("histogram", every, trained, sampled)).sort_by(ascending(order))
     assert_same([tables[0], printed])
 
 
