@@ -18,7 +18,10 @@ use epsiloscope_histogram::Counter;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const N_ROUNDS: usize = 7;
+/// Rounds of our time and the limit's, which take tens of milliseconds each.
+const N_ROUNDS: usize = 31;
+/// Rounds of the baselines, which take seconds.
+const N_BASELINE_ROUNDS: usize = 5;
 /// 512 MiB, twice the largest last-level cache of the machines we know.
 const DRAM: usize = 128 << 20;
 /// 1 MiB, inside a second-level cache; counted again and again to get measurable times.
@@ -29,7 +32,7 @@ fn main() -> Result<()> {
     if std::env::args().any(|arg| arg == "--test" || arg == "--list") {
         return Ok(());
     }
-    println!("{:<12} {:<8} {:<26} {:>10} {:>22}", "data", "memory", "what", "Gel/s", "times our time");
+    println!("{:<12} {:<8} {:<28} {:>8} {:>18}", "data", "memory", "what", "Gel/s", "time, ours being 1");
     for (name, value) in [("log-normal", log_normal as fn() -> Box<dyn FnMut() -> f32>), ("constant", constant)] {
         let values: Vec<f32> = std::iter::repeat_with(value()).take(DRAM).collect();
         compare(name, "DRAM", &values, 1)?;
@@ -40,37 +43,37 @@ fn main() -> Result<()> {
 
 /// Times every contender on the same values and prints a line for each.
 fn compare(name: &str, memory: &str, values: &[f32], repeats: usize) -> Result<()> {
-    let mut baselines = Baselines::start(values, repeats.min(10))?;
     let mut counter = Counter::new();
-    let mut ours = Vec::new();
-    let mut others: Vec<(String, Vec<f64>)> = vec![("sum (the limit)".to_owned(), Vec::new())];
-    for _round in 0..N_ROUNDS {
+    let mut count = || {
+        let work = || (0..repeats).for_each(|_| counter.count(black_box(values)));
+        seconds(work) / repeats as f64
+    };
+    let limit = || seconds(|| (0..repeats).for_each(|_| _ = black_box(sum(black_box(values))))) / repeats as f64;
+    let line = |what: &str, theirs: &[f64], ours: &[f64]| {
+        let speed = values.len() as f64 / median(theirs.to_vec()) / 1e9;
+        let ratio = median(theirs.iter().zip(ours).map(|(their, own)| their / own).collect());
+        println!("{name:<12} {memory:<8} {what:<28} {speed:>8.3} {ratio:>18.2}");
+    };
+
+    let (sums, ours): (Vec<f64>, Vec<f64>) = (0..N_ROUNDS).map(|_round| (limit(), count())).unzip();
+    line("epsiloscope", &ours, &ours);
+    line("sum, the limit", &sums, &ours);
+    let ratio = median(ours.iter().zip(&sums).map(|(own, sum)| own / sum).collect());
+
+    let mut baselines = Baselines::start(values, repeats.min(10))?;
+    let mut rounds = Vec::new();
+    for _round in 0..N_BASELINE_ROUNDS {
+        let theirs = baselines.round()?;
         // Untimed: pages that lay idle while the baselines ran are slow at the first touch, whoever touches them.
-        black_box(sum(black_box(values)));
-        ours.push(
-            seconds(|| {
-                for _ in 0..repeats {
-                    counter.count(black_box(values));
-                }
-                black_box(counter.take());
-            }) / repeats as f64,
-        );
-        others[0].1.push(seconds(|| (0..repeats).for_each(|_| _ = black_box(sum(black_box(values))))) / repeats as f64);
-        for (index, (what, seconds)) in baselines.round()?.into_iter().enumerate() {
-            if others.len() == index + 1 {
-                others.push((what, Vec::new()));
-            }
-            others[index + 1].1.push(seconds);
-        }
+        limit();
+        rounds.push((theirs, count()));
     }
-    let speed = |seconds: &[f64]| values.len() as f64 / median(seconds.to_vec()) / 1e9;
-    println!("{name:<12} {memory:<8} {:<26} {:>10.3} {:>22}", "epsiloscope", speed(&ours), "1");
-    for (what, seconds) in &others {
-        let ratios = seconds.iter().zip(&ours).map(|(other, own)| other / own).collect();
-        println!("{name:<12} {memory:<8} {what:<26} {:>10.3} {:>22.2}", speed(seconds), median(ratios));
+    let ours: Vec<f64> = rounds.iter().map(|(_, own)| *own).collect();
+    for (index, (what, _)) in rounds[0].0.iter().enumerate() {
+        let theirs: Vec<f64> = rounds.iter().map(|(theirs, _)| theirs[index].1).collect();
+        line(what, &theirs, &ours);
     }
-    let ratios = ours.iter().zip(&others[0].1).map(|(own, limit)| own / limit).collect();
-    println!("{name:<12} {memory:<8} our time / time of the sum {:>33.2}", median(ratios));
+    println!("{name:<12} {memory:<8} our time is {ratio:.2} times that of the sum");
     Ok(())
 }
 

@@ -8,7 +8,7 @@
 //! `cell = bits >> 18` (32 cells per octave) and `low`, the 18 bits below. A cell of a normal float is
 //! narrower than a bin (a factor of at most 33/32 against 10^(1/40) = 1.059), so it crosses at most one
 //! edge, at `low = t`. With `table[cell] = (slot << 18) + (2^18 − t)` the carry of one addition does the
-//! comparison: `slot = (table[cell] + low) >> 18`. A slot is the bin modulo 4096; zeros, subnormals, infinities and NaN have
+//! comparison: `slot = (table[cell] + low) >> 18`. A slot is the bin plus a constant; zeros, subnormals, infinities and NaN have
 //! slots of their own. Subnormal cells cross several edges and are looked up among the edges instead.
 
 use std::sync::LazyLock;
@@ -31,27 +31,29 @@ const CELL_WIDTH: u32 = 1 << LOW_BITS;
 const N_CELLS: usize = 1 << (31 - LOW_BITS);
 const INFINITY_CELL: usize = (INFINITY_BITS >> LOW_BITS) as usize;
 
-/// Slots: where the integer table sends a float. A normal float's slot is its bin modulo 4096.
+/// Slots: where the integer table sends a float. A normal float's slot is its bin plus [`BIAS`](slot::BIAS).
 ///
 /// The others take the slots of bins that no normal float has; [`LOWEST`](slot::LOWEST) and [`HIGHEST`](slot::HIGHEST)
 /// hold what is rare: subnormals, infinities, NaN, and the normal floats of the outermost bins.
 pub(crate) mod slot {
     use std::ops::RangeInclusive;
 
-    pub(crate) const COUNT: usize = 4096;
+    /// Makes every slot positive.
+    pub(crate) const BIAS: i32 = 1536;
+    pub(crate) const COUNT: usize = 3104;
     pub(crate) const ZERO: usize = of_bin(-1530);
     pub(crate) const SUBNORMAL: usize = ZERO + 1;
     pub(crate) const INFINITY: usize = of_bin(1542);
     pub(crate) const NAN: usize = INFINITY + 1;
     /// The slot of no float.
-    pub(crate) const UNUSED: usize = 2048;
+    pub(crate) const UNUSED: usize = of_bin(1560);
     /// Bins whose slots hold rare values below.
     pub(crate) const LOWEST: RangeInclusive<i32> = -1529..=-1518;
     /// Bins whose slots hold rare values above.
     pub(crate) const HIGHEST: RangeInclusive<i32> = 1541..=1553;
 
     pub(crate) const fn of_bin(bin: i32) -> usize {
-        bin as usize % COUNT
+        (bin + BIAS) as usize
     }
 }
 
@@ -146,7 +148,7 @@ pub(crate) fn slot_table() -> &'static SlotTable {
 pub(crate) fn slot_of(table: &SlotTable, bits: u32) -> usize {
     let magnitude = bits & MAGNITUDE_MASK;
     let cell = (magnitude >> LOW_BITS) as usize;
-    ((table[cell] + (magnitude & (CELL_WIDTH - 1))) >> LOW_BITS) as usize % slot::COUNT
+    ((table[cell] + (magnitude & (CELL_WIDTH - 1))) >> LOW_BITS) as usize
 }
 
 /// The bin of a non-zero finite magnitude by search: the slow way.

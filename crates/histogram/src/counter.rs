@@ -17,7 +17,7 @@ use crate::histogram::Histogram;
 const BLOCK: usize = 65_536;
 const LANES: usize = 8;
 /// The padding keeps equal slots of two lanes 1088 bytes apart modulo 4 KiB.
-const LANE_STRIDE: usize = slot::COUNT + 272;
+const LANE_STRIDE: usize = slot::COUNT + 240;
 const N_BINS: usize = (bins::MAX_BIN - bins::MIN_BIN + 1) as usize;
 
 /// First and last slot of the two groups that hold rare values, and of zero.
@@ -100,16 +100,12 @@ impl Counter {
         if self.pending == 0 {
             return;
         }
-        let common = slot::LOWEST.end() + 1..*slot::HIGHEST.start();
+        let (first, last) = (slot::LOWEST.end() + 1, slot::HIGHEST.start() - 1);
+        let totals = &mut self.totals[(first - bins::MIN_BIN) as usize..];
         for lane in &mut self.lanes[..] {
-            for (slots, bins) in [
-                (slot::of_bin(common.start)..slot::COUNT, common.start..0),
-                (0..slot::of_bin(common.end), 0..common.end),
-            ] {
-                let totals = &mut self.totals[(bins.start - bins::MIN_BIN) as usize..];
-                for (total, count) in totals.iter_mut().zip(&mut lane[slots]) {
-                    *total += u64::from(std::mem::take(count));
-                }
+            let common = &mut lane[slot::of_bin(first)..=slot::of_bin(last)];
+            for (total, count) in totals.iter_mut().zip(common) {
+                *total += u64::from(std::mem::take(count));
             }
             lane[slot::UNUSED] = 0;
         }
@@ -197,7 +193,7 @@ fn count_by_table(table: &SlotTable, lanes: &mut Lanes, values: &[f32]) {
 
 #[cfg(target_arch = "x86_64")]
 mod approximate {
-    //! Slots of eight floats at a time from a polynomial logarithm, exact because it knows where it might not be.
+    //! Bins of eight floats at a time from a polynomial logarithm, exact because it knows where it might not be.
     //!
     //! For x = 2^e·f with f in [1, 2), the bin is the floor of y = 40·log10 x. The float's bits, taken as an integer, are
     //! (e + 127 + f − 1)·2^23: linear in e, and in f up to what a polynomial of degree 6 corrects,
@@ -218,14 +214,14 @@ mod approximate {
         _mm256_sub_ps,
     };
 
-    use super::{LANE_STRIDE, LANES, Lanes, count_by_table};
+    use super::{LANES, Lanes, count_by_table};
     use crate::bins::{MAGNITUDE_MASK, SlotTable, slot, slot_of};
 
     /// Q, highest power first.
     const Q: [f32; 7] = [-0.309_351_53, 3.313_121_3, -15.255_216, 39.573_75, -64.323_96, 61.566_21, -25.064_533];
     /// S / 2^23.
     const SCALE: f32 = (12.041_199_826_559_248 / 8_388_608.0) as f32;
-    /// Adding 1.5·2^23 rounds to the nearest integer, which then stands in the low mantissa bits.
+    /// Adding 1.5·2^23 rounds to the nearest integer, which then stands in the low bits of the mantissa.
     const ROUNDER: f32 = 12_582_912.0;
     /// 1/2 − 2e-4.
     const CERTAIN: f32 = 0.4998;
@@ -234,40 +230,50 @@ mod approximate {
     const MANTISSA: i32 = 0x007f_ffff;
     /// Further ahead than the processor's own prefetcher looks, in elements: 4 KiB.
     const PREFETCH: usize = 1024;
-    /// Chunks between finding slots and counting them. Slots pass through memory, where counting reads them one by one;
+    /// Chunks between finding bins and counting them. Bins pass through memory, where counting reads them one by one;
     /// by then the next chunks' arithmetic is under way.
     const DELAY: usize = 8;
 
+    /// The bins of eight floats, in the low 16 bits; what stands above is of no meaning.
+    pub(super) type Bins = [u32; LANES];
+
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32]) {
-        let mut waiting = [[slot::UNUSED as u32; LANES]; DELAY];
+        let mut waiting = [[(slot::UNUSED as i32 - slot::BIAS) as u32; LANES]; DELAY];
         let (chunks, rest) = block.as_chunks::<LANES>();
         for (index, chunk) in chunks.iter().enumerate() {
-            let slots = &mut waiting[index % DELAY];
-            count_slots(lanes, slots);
-            find_slots(table, chunk, slots);
+            let bins = &mut waiting[index % DELAY];
+            count_bins(lanes, bins);
+            find_bins(table, chunk, bins);
         }
-        for slots in &waiting {
-            count_slots(lanes, slots);
+        for bins in &waiting {
+            count_bins(lanes, bins);
         }
         count_by_table(table, lanes, rest);
     }
 
     #[expect(unsafe_code, reason = "a bounds check per element costs a tenth of the speed")]
     #[inline(always)]
-    fn count_slots(lanes: &mut Lanes, slots: &[u32; LANES]) {
-        const { assert!(slot::COUNT <= LANE_STRIDE) };
-        for (lane, &slot) in lanes.iter_mut().zip(slots) {
-            debug_assert!((slot as usize) < slot::COUNT);
-            // SAFETY: a slot is `UNUSED`, or comes from `find_slots` or the integer table; all are below `COUNT`.
-            unsafe { *lane.get_unchecked_mut(slot as usize) += 1 };
+    fn count_bins(lanes: &mut Lanes, bins: &Bins) {
+        for (lane, &bin) in lanes.iter_mut().zip(bins) {
+            let slot = slot_of_bin(bin);
+            debug_assert!(slot < slot::COUNT);
+            // SAFETY: a bin is that of `UNUSED`, or comes from `find_bins`. There it stands for the slot of some float in the
+            // integer table, or it is the rounding of y − 1/2, which lies between −1529.8 (all exponent bits zero) and
+            // 1552.9 (all set). So the slot lies in 0..COUNT, the part of a lane before its padding.
+            unsafe { *lane.get_unchecked_mut(slot) += 1 };
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn slot_of_bin(bin: u32) -> usize {
+        (bin as i16 as isize + slot::BIAS as isize) as usize
     }
 
     #[expect(unsafe_code, reason = "AVX2 loads, stores and prefetches take pointers")]
     #[target_feature(enable = "avx2,fma")]
     #[inline]
-    pub(super) fn find_slots(table: &SlotTable, values: &[f32; LANES], slots: &mut [u32; LANES]) {
+    pub(super) fn find_bins(table: &SlotTable, values: &[f32; LANES], bins: &mut Bins) {
         // SAFETY: eight floats are loaded from eight; a prefetch of any address is harmless.
         let bits = unsafe {
             _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().wrapping_add(PREFETCH).cast());
@@ -283,22 +289,21 @@ mod approximate {
         }
         let y = _mm256_fmadd_ps(linear, _mm256_set1_ps(SCALE), q);
         let rounded = _mm256_add_ps(y, _mm256_set1_ps(ROUNDER));
-        let found = _mm256_and_si256(_mm256_castps_si256(rounded), _mm256_set1_epi32(slot::COUNT as i32 - 1));
-        // SAFETY: eight slots are stored into eight.
-        unsafe { _mm256_storeu_si256(slots.as_mut_ptr().cast(), found) };
+        // SAFETY: eight bins are stored into eight.
+        unsafe { _mm256_storeu_si256(bins.as_mut_ptr().cast(), _mm256_castps_si256(rounded)) };
         let distance = _mm256_sub_ps(y, _mm256_sub_ps(rounded, _mm256_set1_ps(ROUNDER)));
         let distance = _mm256_andnot_ps(_mm256_set1_ps(-0.0), distance);
         let uncertain = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(distance, _mm256_set1_ps(CERTAIN)));
         if uncertain != 0 {
-            look_up(table, values, slots);
+            look_up(table, values, bins);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn look_up(table: &SlotTable, values: &[f32; LANES], slots: &mut [u32; LANES]) {
-        for (slot, value) in slots.iter_mut().zip(values) {
-            *slot = slot_of(table, value.to_bits()) as u32;
+    fn look_up(table: &SlotTable, values: &[f32; LANES], bins: &mut Bins) {
+        for (bin, value) in bins.iter_mut().zip(values) {
+            *bin = (slot_of(table, value.to_bits()) as i32 - slot::BIAS) as u32;
         }
     }
 }
@@ -337,10 +342,10 @@ mod tests {
     fn compare_eight(start: u32) {
         let table = bins::slot_table();
         let values: [f32; LANES] = std::array::from_fn(|lane| f32::from_bits(start + lane as u32));
-        let mut slots = [0; LANES];
-        approximate::find_slots(table, &values, &mut slots);
-        for (slot, value) in slots.into_iter().zip(values) {
-            assert_eq!(slot as usize, slot_of(table, value.to_bits()), "{value:e}");
+        let mut bins = [0; LANES];
+        approximate::find_bins(table, &values, &mut bins);
+        for (bin, value) in bins.into_iter().zip(values) {
+            assert_eq!(approximate::slot_of_bin(bin), slot_of(table, value.to_bits()), "{value:e}");
         }
     }
 
