@@ -130,6 +130,18 @@ fn histogram_writes_a_hive_data_set_that_a_second_call_replaces() {
 }
 
 #[test]
+fn of_two_runs_of_one_name_the_second_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second] = ["a", "b"].map(|parent| Synthetic::default().write(&dir.path().join(parent).join("r-1")));
+    let out = dir.path().join("analysis");
+    let output =
+        epsiloscope(["histogram".as_ref(), first.as_os_str(), second.as_os_str(), "--out".as_ref(), out.as_os_str()]);
+    assert_eq!((output.status, output.stderr.lines().count()), (2, 1));
+    assert!(output.stderr.contains("named \"r-1\", as is") && output.stderr.contains("b/r-1"), "{}", output.stderr);
+    assert_eq!(output.stdout.matches("run=r-1").count(), 1);
+}
+
+#[test]
 fn inspect_shows_settings_files_and_health() {
     let (_dir, runs) = runs(&["r-a"]);
     let output = epsiloscope([OsStr::new("inspect"), runs[0].as_ref()]);

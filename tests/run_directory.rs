@@ -132,6 +132,15 @@ fn parts_stay_small_and_their_totals_are_those_of_the_manifest() {
     }
 }
 
+#[test]
+fn names_stay_text_for_readers_of_hive_paths() {
+    let name = |dir: &str| epsiloscope_format::Manifest::name_from(dir.as_ref());
+    assert_eq!(
+        ["runs/mine", "runs/7", "2024-05-01", "NaN", "true"].map(name),
+        ["mine", "r-7", "r-2024-05-01", "r-NaN", "r-true"]
+    );
+}
+
 fn size(path: PathBuf) -> u64 {
     std::fs::metadata(path).unwrap().len()
 }

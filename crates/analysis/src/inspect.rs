@@ -57,7 +57,8 @@ fn batch_frame(batch: &TensorBatch) -> PolarsResult<DataFrame> {
 
 fn health(run: &Run, rows: LazyFrame) -> PolarsResult<DataFrame> {
     let infinite = col("pos_inf") + col("neg_inf");
-    let finite = col("numel").sum() - col("nan").sum() - infinite.clone().sum();
+    let finite = (col("numel").sum() - col("nan").sum() - infinite.clone().sum()).cast(DataType::Float64);
+    let mean_square = col("sum_of_squares").sum() / finite.clone();
     let table = rows
         .group_by([col("tensor"), col("quantity")])
         .agg([
@@ -68,7 +69,8 @@ fn health(run: &Run, rows: LazyFrame) -> PolarsResult<DataFrame> {
             infinite.sum().alias("infinite"),
             col("min_nonzero").min(),
             col("max").max(),
-            (col("sum_of_squares").sum() / finite.cast(DataType::Float64)).sqrt().alias("rms"),
+            // Null, not NaN, where no element of any step is finite.
+            when(finite.gt(lit(0.0))).then(mean_square.sqrt()).otherwise(lit(NULL)).alias("rms"),
         ])
         .sort(["tensor", "quantity"], SortMultipleOptions::default())
         .collect()?;

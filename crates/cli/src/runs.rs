@@ -1,11 +1,12 @@
 //! Several runs, one after another or at once; one that is damaged never stops the others.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use epsiloscope_format::Run;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
@@ -20,13 +21,15 @@ pub(crate) struct Outcome<T> {
 pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> anyhow::Result<T> + Sync) -> Outcome<T> {
     let dirs: Vec<PathBuf> = paths.iter().flat_map(|path| run_directories(path)).collect();
     let progress = progress_bar(dirs.len());
-    let answer = |dir: &PathBuf| {
+    let runs: Vec<anyhow::Result<Run>> = dirs.par_iter().map(|dir| Ok(Run::open(dir)?)).collect();
+    let answer = |run: anyhow::Result<Run>| {
+        let run = run?;
         // A panic in a library is that run's fault alone.
-        let answer = catch_unwind(AssertUnwindSafe(|| question(&Run::open(dir)?)));
+        let answer = catch_unwind(AssertUnwindSafe(|| question(&run)));
         progress.inc(1);
-        answer.unwrap_or_else(|panic| Err(anyhow!("{}: internal error: {}", dir.display(), message(&*panic))))
+        answer.unwrap_or_else(|panic| Err(anyhow!("{}: internal error: {}", run.dir().display(), message(&*panic))))
     };
-    let answers: Vec<anyhow::Result<T>> = dirs.par_iter().map(answer).collect();
+    let answers: Vec<anyhow::Result<T>> = distinct(runs).into_par_iter().map(answer).collect();
     progress.finish_and_clear();
     let mut outcome = Outcome { results: Vec::new(), any_fault: false };
     for answer in answers {
@@ -39,6 +42,22 @@ pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> an
         }
     }
     outcome
+}
+
+/// Of runs with the same name all but the first are faults: their rows and files could not be told apart.
+fn distinct(runs: Vec<anyhow::Result<Run>>) -> Vec<anyhow::Result<Run>> {
+    let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let check = |run: anyhow::Result<Run>| {
+        let run = run?;
+        let name = &run.manifest().run;
+        if let Some(first) = seen.get(name) {
+            let (dir, first) = (run.dir().display(), first.display());
+            bail!("{dir}: named {name:?}, as is {first}: expected runs of different names");
+        }
+        seen.insert(name.clone(), run.dir().to_owned());
+        Ok(run)
+    };
+    runs.into_iter().map(check).collect()
 }
 
 /// One line on standard error.

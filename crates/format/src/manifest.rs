@@ -18,6 +18,9 @@ const FORMAT: &str = "epsiloscope-run";
 /// A manifest of 10,000 tensors takes 2 MiB; anything larger than this is not one.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// Words that DuckDB, polars or Spark read as something else than text.
+const VALUES: [&str; 10] = ["inf", "infinity", "nan", "true", "false", "null", "epoch", "now", "today", "tomorrow"];
+
 /// Everything about a run that is not a measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -229,14 +232,13 @@ impl Manifest {
         }
     }
 
-    /// A run's name from its directory's: a letter first, so that hive readers leave it a string.
+    /// A run's name: its directory's, with `r-` before it where a reader of hive paths would take it for a number, a
+    /// date or a truth value.
     pub fn name_from(dir: &Path) -> String {
         let name = std::path::absolute(dir).ok().and_then(|dir| Some(dir.file_name()?.to_string_lossy().into_owned()));
-        match name {
-            Some(name) if name.starts_with(|first: char| first.is_ascii_alphabetic()) => name,
-            Some(name) => format!("r-{name}"),
-            None => "r-unnamed".to_owned(),
-        }
+        let Some(name) = name else { return "r-unnamed".to_owned() };
+        let is_text = name.starts_with(|first: char| first.is_ascii_alphabetic());
+        if is_text && !VALUES.iter().any(|value| name.eq_ignore_ascii_case(value)) { name } else { format!("r-{name}") }
     }
 
     /// Reads and checks the manifest of a run directory.
