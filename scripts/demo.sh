@@ -6,18 +6,19 @@
 # DIR holds IDX files (train-images-idx3-ubyte[.gz] and so on). Without it the Debian package dataset-fashion-mnist is
 # taken if it is installed, or else the piece of Fashion-MNIST in data/.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
-data=data/fashion-mnist-subset
+root=$(realpath "$(dirname "$0")/..")
+data=$root/data/fashion-mnist-subset
 [[ -d /usr/share/datasets/fashion-mnist ]] && data=/usr/share/datasets/fashion-mnist
 while [[ $# -gt 0 ]]; do
     case $1 in
-        --data) data=${2:?"--data needs a directory"}; shift 2 ;;
+        --data) data=$(realpath "${2:?"--data needs a directory"}"); shift 2 ;;
         *) echo "demo.sh: unknown argument $1: expected --data DIR" >&2; exit 2 ;;
     esac
 done
+cd "$root"
 
 say "libtorch"
 eval "$(scripts/libtorch.sh)"
@@ -29,10 +30,10 @@ bin=${CARGO_TARGET_DIR:-target}/debug
 export OMP_WAIT_POLICY=passive
 
 say "calibration: one epoch over $data with the weights frozen"
-"$bin/epsiloscope-record" calibrate --data "$data" --out runs/calibration --overwrite
+"$bin/epsiloscope-record" calibrate --data "$data" --device auto --out runs/calibration --overwrite
 
 say "training: one epoch with Adam"
-"$bin/epsiloscope-record" train --data "$data" --out runs/training --optimizer adam --overwrite
+"$bin/epsiloscope-record" train --data "$data" --device auto --optimizer adam --out runs/training --overwrite
 
 say "histogram tables"
 "$bin/epsiloscope" histogram runs/calibration runs/training --out analysis
@@ -45,7 +46,7 @@ cat >&2 <<END
 The runs are in runs/calibration and runs/training, the histogram tables in analysis/histograms.
 Try:
   $bin/epsiloscope estimate runs/training --per tensor --optimizer adam
-  .venv/bin/pip install duckdb && .venv/bin/python -c "import duckdb; print(duckdb.sql('''
-    SELECT tensor, sum(count) AS gradients, sum(count) FILTER (upper <= 1e-8) / sum(count) AS share_below_1e_8
-    FROM 'analysis/histograms/*/*.parquet' WHERE quantity = 'gradient' GROUP BY tensor ORDER BY tensor'''))"
+and, with DuckDB or any other reader of Parquet (python3 -m pip install duckdb):
+  SELECT tensor, sum(count) AS gradients, sum(count) FILTER (upper <= 1e-8) / sum(count) AS share_below_1e_8
+  FROM 'analysis/histograms/*/*.parquet' WHERE quantity = 'gradient' GROUP BY tensor ORDER BY tensor;
 END

@@ -130,15 +130,18 @@ fn histogram_writes_a_hive_data_set_that_a_second_call_replaces() {
 }
 
 #[test]
-fn of_two_runs_of_one_name_the_second_is_refused() {
+fn runs_of_one_name_are_told_apart_by_their_directories() {
     let dir = tempfile::tempdir().unwrap();
     let [first, second] = ["a", "b"].map(|parent| Synthetic::default().write(&dir.path().join(parent).join("r-1")));
     let out = dir.path().join("analysis");
     let output =
         epsiloscope(["histogram".as_ref(), first.as_os_str(), second.as_os_str(), "--out".as_ref(), out.as_os_str()]);
-    assert_eq!((output.status, output.stderr.lines().count()), (2, 1));
-    assert!(output.stderr.contains("named \"r-1\", as is") && output.stderr.contains("b/r-1"), "{}", output.stderr);
-    assert_eq!(output.stdout.matches("run=r-1").count(), 1);
+    assert_eq!((output.status, output.stderr.as_str()), (0, ""));
+    assert_eq!(fs::read_dir(out.join("histograms")).unwrap().count(), 2);
+    let output = epsiloscope(["estimate".as_ref(), first.as_os_str(), second.as_os_str(), first.as_os_str()]);
+    let adam = output.stdout.lines().filter(|line| line.contains(" adam "));
+    let named: Vec<&str> = adam.map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(named, [first.to_str().unwrap(), second.to_str().unwrap()], "{}", output.stdout);
 }
 
 #[test]
@@ -162,7 +165,7 @@ fn inspect_shows_settings_files_and_health() {
 #[test]
 fn unknown_words_are_refused_with_the_known_ones() {
     let output = epsiloscope(["estimate", "runs", "--optimizer", "sgd"]);
-    assert_eq!(output.status, 2);
+    assert_eq!((output.status, output.stderr.lines().count()), (2, 1));
     assert!(output.stderr.contains("expected one of adam, rmsprop, adabelief, adamomentum"), "{}", output.stderr);
     let output = epsiloscope(["estimate", "runs", "--format", "xml"]);
     assert_eq!(output.status, 2);
@@ -209,9 +212,26 @@ fn names_from_files_reach_no_terminal_unescaped() {
 }
 
 #[test]
+fn threads_change_no_byte_of_an_answer() {
+    let (dir, _runs) = runs(&["r-a", "r-b", "r-c"]);
+    let answer = |threads: &str, command: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_epsiloscope"));
+        program.args(command).arg(dir.path()).args(["--format", "csv"]);
+        program.env("RAYON_NUM_THREADS", threads).env("POLARS_MAX_THREADS", threads).output().unwrap().stdout
+    };
+    for command in [&["estimate"][..], &["histogram"], &["histogram", "--per", "run"], &["inspect"]] {
+        let one = answer("1", command);
+        assert!(one.len() > 100 && one == answer("8", command), "{command:?}");
+    }
+}
+
+#[test]
 fn completions_are_printed_for_the_common_shells() {
     for shell in ["bash", "zsh", "fish"] {
         let output = epsiloscope(["completions", shell]);
         assert!(output.status == 0 && output.stdout.contains("estimate"));
     }
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_epsiloscope")).args(["completions", "bash"]).stdout(full).output();
+    assert_eq!(output.unwrap().status.code(), Some(2));
 }

@@ -44,7 +44,10 @@ const PART: &str = "magnitudes/part-r000-00000.parquet";
 
 #[test]
 fn a_missing_run() {
-    assert_one_line(|bad| fs::remove_dir_all(bad).unwrap(), &["bad", "No such file or directory"]);
+    assert_one_line(
+        |bad| fs::remove_dir_all(bad).unwrap(),
+        &["bad", "no such directory: expected that of a recorded run"],
+    );
 }
 
 #[test]
@@ -92,6 +95,21 @@ fn an_empty_manifest() {
 fn a_manifest_of_a_newer_schema() {
     let newer = |bad: &Path| replace(&bad.join("run.json"), "\"schema_version\": 1", "\"schema_version\": 7");
     assert_one_line(newer, &["bad/run.json", "schema version 7 is newer than 1"]);
+}
+
+#[test]
+fn a_manifest_of_impossible_tensors() {
+    let shape = |bad: &Path| replace(&bad.join("run.json"), "\n        3000\n", "\n        4611686018427387904, 4\n");
+    assert_one_line(shape, &["bad/run.json", "fc1.weight", "expected elements that a tensor can have"]);
+    let recorded = |bad: &Path| {
+        replace(&bad.join("run.json"), "\"recorded_elements\": 3000", "\"recorded_elements\": 100000000000000");
+    };
+    assert_one_line(recorded, &["bad/run.json", "fc1.weight", "with 100000000000000 of 3000 elements recorded"]);
+    let both = |bad: &Path| {
+        replace(&bad.join("run.json"), "\n        3000\n", "\n        100000000000000\n");
+        replace(&bad.join("run.json"), "\"recorded_elements\": 3000", "\"recorded_elements\": 100000000000000");
+    };
+    assert_one_line(both, &["bad: magnitudes of", "follows 3000 elements at step 1"]);
 }
 
 #[test]

@@ -138,12 +138,22 @@ fn the_share_below_the_runs_own_epsilon_is_counted_over_all_elements() {
 }
 
 #[test]
-fn part_boundaries_and_threads_do_not_change_an_estimate() {
+fn part_boundaries_do_not_change_an_estimate() {
     let whole = estimates(&Synthetic::default());
     let options = WriterOptions { flush_rows: 701, flush_secs: 1e9 };
     assert_eq!(estimates(&Synthetic { options, ..Synthetic::default() }), whole);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    assert_eq!(pool.install(|| estimates(&Synthetic::default())), whole);
+}
+
+/// Without gradient histograms the critical ε are binned all the same, and the sample is there besides.
+#[test]
+fn snapshots_answer_where_gradients_were_not_binned() {
+    let exact = estimates(&Synthetic::default());
+    let synthetic = Synthetic { histograms: false, sample: Some(40), ..Synthetic::default() };
+    for (exact, estimate) in exact.iter().zip(estimates(&synthetic)) {
+        assert_eq!(estimate.exponents(), exact.exponents());
+        assert_eq!(estimate.left_out, exact.left_out);
+        assert!(estimate.tensors.iter().any(|tensor| tensor.method == Method::Bins));
+    }
 }
 
 #[test]

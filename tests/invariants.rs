@@ -33,6 +33,7 @@ fn depends(package: &str, on: &str) -> bool {
 fn the_kernels_depend_on_nothing() {
     assert_eq!(dependencies("epsiloscope-histogram"), ["epsiloscope-histogram"]);
     assert_eq!(dependencies("epsiloscope-moments"), ["epsiloscope-moments"]);
+    assert!(!depends("epsiloscope-format", "epsiloscope-moments"));
 }
 
 #[test]

@@ -77,14 +77,14 @@ impl CriticalEpsilon {
         self.sample_size() + self.zeros() + self.non_finite()
     }
 
-    /// Non-zero values smaller than ε; of the bin that holds ε, none.
+    /// Non-zero values smaller than ε; of a bin that ε divides, all.
     pub(crate) fn n_below(&self, epsilon: f64) -> u64 {
         match self {
             Self::Unknown => 0,
             Self::Values { sorted, .. } => sorted.partition_point(|&value| f64::from(value) < epsilon) as u64,
             Self::Bins(histogram) => {
-                let upper = |bin| epsiloscope_histogram::bins::lower_edge(bin + 1, histogram.bins_per_decade());
-                histogram.bins().filter(|&(bin, _)| upper(bin) <= epsilon).map(|(_, count)| count).sum()
+                let lower = |bin| epsiloscope_histogram::bins::lower_edge(bin, histogram.bins_per_decade());
+                histogram.bins().filter(|&(bin, _)| lower(bin) < epsilon).map(|(_, count)| count).sum()
             }
         }
     }
@@ -130,21 +130,14 @@ fn tensor_critical_epsilon(
     let info = &manifest.tensors[tensor];
     let complete = info.recorded_elements == info.numel();
     let snapshot = snapshots.histograms.get(&(tensor as u32, optimizer));
-    match (replayed.get(tensor).map(|replay| &replay.moments[slot]), snapshot) {
-        (_, Some(histogram)) if !complete => CriticalEpsilon::Bins(histogram.clone()),
-        (Some(moments), _) if info.recorded_elements > 0 => {
-            if moments.steps() == 0 {
-                // Never had a gradient: the optimizer never moved it.
-                return CriticalEpsilon::Values {
-                    sorted: Vec::new(),
-                    zeros: info.recorded_elements,
-                    non_finite: 0,
-                    complete,
-                };
-            }
-            from_values(&moments.critical_epsilon(), complete)
-        }
-        _ => CriticalEpsilon::Unknown,
+    match snapshot {
+        Some(histogram) if !complete => CriticalEpsilon::Bins(histogram.clone()),
+        _ if info.recorded_elements == 0 => CriticalEpsilon::Unknown,
+        _ => match replayed.get(tensor).and_then(|replay| replay.moments.get(slot)) {
+            Some(moments) if moments.steps() > 0 => from_values(&moments.critical_epsilon(), complete),
+            // Never had a gradient: the optimizer never moved it.
+            _ => CriticalEpsilon::Values { sorted: Vec::new(), zeros: info.recorded_elements, non_finite: 0, complete },
+        },
     }
 }
 
@@ -210,6 +203,9 @@ impl Snapshots {
                 *histogram = std::mem::take(histogram).merged(&Histogram::from_bins(pairs));
             }
         }
+        // A histogram that lacks elements says nothing certain; the sample, if there is one, is asked instead.
+        let tensors = &run.manifest().tensors;
+        self.histograms.retain(|&(tensor, _), histogram| histogram.numel() == tensors[tensor as usize].numel());
         Ok(())
     }
 }

@@ -125,8 +125,11 @@ pub struct LeftOut {
 pub struct OwnEpsilon {
     /// The optimizer's ε.
     pub epsilon: f64,
-    /// Share of elements whose critical ε is smaller, where ε outweighs the gradient; exact to within the bin that holds ε.
+    /// Share of elements whose critical ε is smaller, where ε outweighs the gradient. At most this much, if bins are
+    /// known: of a bin that ε divides, all elements count.
     pub share_below: f64,
+    /// Whether every element was looked at; if not, the share is a sample's.
+    pub complete: bool,
 }
 
 /// The search space of ε for one optimizer, from one run.
@@ -142,8 +145,14 @@ pub struct Estimate {
     pub decay: Decay,
     /// p.
     pub percentile: f64,
+    /// The L2 coefficient that was added to the gradients, 0 if none.
+    pub coupled_weight_decay: f64,
     /// T, the step after which the critical ε was taken.
     pub step: i64,
+    /// The last complete step of the run.
+    pub last_step: i64,
+    /// Whether the recording ended in order.
+    pub finished: bool,
     /// The least of the tensors' lower bounds.
     pub lower: RunBound,
     /// The greatest of the tensors' upper bounds.
@@ -215,7 +224,10 @@ fn estimate_from(run: &Run, options: &EstimateOptions, known: &Known) -> Result<
         optimizer: known.optimizer,
         decay: known.decay,
         percentile: options.percentile,
+        coupled_weight_decay: manifest.gradient.coupled_weight_decay,
         step: known.step,
+        last_step: run.last_step(),
+        finished: run.is_finished(),
         lower: lower_bound(&tensors).ok_or_else(nothing)?,
         upper: upper_bound(&tensors).ok_or_else(nothing)?,
         own: own_epsilon(manifest, known),
@@ -319,5 +331,6 @@ fn own_epsilon(manifest: &Manifest, known: &Known) -> Option<OwnEpsilon> {
             all += elements;
         }
     }
-    (all > 0.0).then(|| OwnEpsilon { epsilon, share_below: below / all })
+    let complete = known.tensors.iter().all(|critical| matches!(critical.method(), Some(Method::Exact | Method::Bins)));
+    (all > 0.0).then(|| OwnEpsilon { epsilon, share_below: below / all, complete })
 }

@@ -42,6 +42,8 @@ pub fn run_table(estimates: &[Estimate]) -> PolarsResult<DataFrame> {
         whole("tensors", &|e| e.tensors.len() as i64),
         whole("left_out", &|e| e.left_out.len() as i64),
         whole("step", &|e| e.step),
+        whole("last_step", &|e| e.last_step),
+        text("status", &|e| if e.finished { "finished" } else { "unfinished" }.to_owned()),
         column("percentile", &|e| Some(e.percentile)),
         column("beta1", &|e| Some(e.decay.beta1)),
         column("beta2", &|e| Some(e.decay.beta2)),

@@ -45,8 +45,7 @@ pub enum Origin {
 /// # Errors
 /// [`AnalysisError::NotRecorded`] if the run does not hold the table; [`AnalysisError::Format`] if a file cannot be read.
 pub fn histograms(run: &Run, scope: Scope, origin: Option<Origin>) -> Result<DataFrame, AnalysisError> {
-    let has_histograms = run.parts(epsiloscope_format::Table::Histograms).next().is_some();
-    let origin = origin.unwrap_or(if has_histograms { Origin::Histograms } else { Origin::Magnitudes });
+    let origin = origin.unwrap_or(if run.manifest().histograms { Origin::Histograms } else { Origin::Magnitudes });
     let counts = match origin {
         Origin::Histograms => recorded_counts(run)?,
         Origin::Magnitudes => counted_magnitudes(run)?,

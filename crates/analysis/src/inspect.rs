@@ -5,6 +5,7 @@ use polars::prelude::*;
 
 use crate::error::AnalysisError;
 use crate::histograms::with_names;
+use crate::replay::not_recorded;
 
 /// One row per table of the run: its part files, rows, bytes and steps.
 ///
@@ -33,6 +34,9 @@ pub fn files(run: &Run) -> Result<DataFrame, AnalysisError> {
 /// # Errors
 /// [`AnalysisError::Format`] if a file cannot be read.
 pub fn tensor_health(run: &Run) -> Result<DataFrame, AnalysisError> {
+    if run.parts(Table::Tensors).next().is_none() {
+        return Err(not_recorded(run, "no tensor had a gradient at any step".to_owned()));
+    }
     let frames = run.tensors().map(|batch| Ok(batch_frame(&batch?))).collect::<Result<Vec<_>, AnalysisError>>()?;
     let frames = frames.into_iter().map(|frame| frame.map(DataFrame::lazy)).collect::<PolarsResult<Vec<_>>>();
     let health = frames.and_then(|frames| health(run, concat(frames, UnionArgs::default())?));

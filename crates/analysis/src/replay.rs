@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use epsiloscope_format::{GRADIENT, MagnitudeBatch, Run};
+use epsiloscope_format::{GRADIENT, MagnitudeBatch, Run, Table, TensorInfo};
 use epsiloscope_moments::{Decay, Moments, Optimizer};
 
 use crate::error::AnalysisError;
@@ -12,10 +12,14 @@ use crate::error::AnalysisError;
 pub struct TensorReplay {
     /// Recorded elements, ascending indices into the flattened tensor.
     pub elements: Vec<i64>,
-    /// One per optimizer asked for, in that order.
+    /// One per optimizer asked for, in that order; none if the tensor never had a gradient.
     pub moments: Vec<Moments>,
-    /// Elements of the present step taken so far.
+    /// Elements that were recorded at every step.
+    numel: usize,
+    /// Elements of the present step taken so far; 0 between steps.
     cursor: usize,
+    /// The step of the last element taken.
+    step: i64,
 }
 
 /// Replays the gradients of steps 1 to `last_step` for every tensor of the manifest, in its order.
@@ -37,11 +41,11 @@ pub fn replay(
     let Some(gradient) = manifest.quantities.iter().position(|quantity| quantity == GRADIENT) else {
         return Err(not_recorded(run, "gradients were not recorded".to_owned()));
     };
-    let mut tensors: Vec<TensorReplay> = manifest
-        .tensors
-        .iter()
-        .map(|tensor| TensorReplay::new(optimizers, decay, tensor.recorded_elements as usize))
-        .collect();
+    // No tensor has more elements than there are rows, whatever the manifest states.
+    let rows: u64 = run.parts(Table::Magnitudes).map(|part| part.rows).sum();
+    let numel = |tensor: &TensorInfo| tensor.recorded_elements.min(rows) as usize;
+    let mut tensors: Vec<TensorReplay> =
+        manifest.tensors.iter().map(|tensor| TensorReplay::new(numel(tensor))).collect();
     let mut gradients = Vec::new();
     for batch in run.magnitudes() {
         let batch = batch?;
@@ -54,7 +58,8 @@ pub fn replay(
             gradients.extend(segment.clone().map(|row| signed(&batch, row)));
             let tensor = batch.tensor[segment.start] as usize;
             let elements = &batch.element.values()[segment];
-            tensors[tensor].take(elements, &gradients).map_err(|reason| AnalysisError::Replay {
+            let begin = |numel| optimizers.iter().map(|&optimizer| Moments::new(optimizer, decay, numel)).collect();
+            tensors[tensor].take(step, elements, &gradients, begin).map_err(|reason| AnalysisError::Replay {
                 run: run.dir().to_owned(),
                 tensor: manifest.tensors[tensor].name.clone(),
                 step,
@@ -62,18 +67,41 @@ pub fn replay(
             })?;
         }
     }
-    Ok(tensors)
+    match tensors.iter().position(|tensor| tensor.cursor > 0) {
+        None => Ok(tensors),
+        Some(index) => Err(AnalysisError::Replay {
+            run: run.dir().to_owned(),
+            tensor: manifest.tensors[index].name.clone(),
+            step: tensors[index].step,
+            reason: format!("ends after {} elements: expected {}", tensors[index].cursor, tensors[index].numel),
+        }),
+    }
 }
 
 impl TensorReplay {
-    fn new(optimizers: &[Optimizer], decay: Decay, numel: usize) -> Self {
-        let moments = optimizers.iter().map(|&optimizer| Moments::new(optimizer, decay, numel)).collect();
-        Self { elements: Vec::new(), moments, cursor: 0 }
+    fn new(numel: usize) -> Self {
+        Self { elements: Vec::new(), moments: Vec::new(), numel, cursor: 0, step: 0 }
     }
 
-    /// Takes some of the elements of a step, in order.
-    fn take(&mut self, elements: &[i64], gradients: &[f32]) -> Result<(), String> {
-        let numel = self.moments.first().map_or(0, Moments::numel);
+    /// Takes some of the elements of a step, in order; at the first one `begin` makes the moments.
+    fn take(
+        &mut self,
+        step: i64,
+        elements: &[i64],
+        gradients: &[f32],
+        begin: impl FnOnce(usize) -> Vec<Moments>,
+    ) -> Result<(), String> {
+        let numel = self.numel;
+        if self.cursor > 0 && step != self.step {
+            return Err(format!(
+                "follows {} elements at step {}: expected {numel} at every step",
+                self.cursor, self.step
+            ));
+        }
+        self.step = step;
+        if self.moments.is_empty() {
+            self.moments = begin(numel);
+        }
         let range = self.cursor..self.cursor + elements.len();
         if range.end > numel {
             return Err(format!("more than the {numel} elements that the manifest states"));

@@ -10,11 +10,11 @@ use epsiloscope_report::Format;
 
 const EXAMPLES: &str = "\
 Examples:
-  epsiloscope estimate runs/*                          where ε is worth searching, per optimizer
-  epsiloscope estimate runs/* --per tensor             the bounds that each tensor would set
-  epsiloscope histogram runs/* --out analysis          histogram tables for DuckDB, polars, pandas, Spark
-  epsiloscope inspect runs/mine                        what was recorded, sizes, health
-  epsiloscope record train --out runs/mine             train a reference network and record it (libtorch)
+  epsiloscope estimate runs/*                   where ε is worth searching
+  epsiloscope estimate runs/* --per tensor      the bounds each tensor would set
+  epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
+  epsiloscope inspect runs/mine                 what was recorded, sizes, health
+  epsiloscope record train --out runs/mine      train a network and record it
 ";
 
 /// Reads recorded gradient magnitudes and says where ε of an Adam-family optimizer is worth searching
@@ -53,7 +53,7 @@ pub(crate) struct RunsArg {
 Examples:
   epsiloscope estimate runs/mine
   epsiloscope estimate runs/* --optimizer adam --per tensor
-  epsiloscope estimate runs/* --format json | jq '.[] | {run, optimizer, search_lower, search_upper}'
+  epsiloscope estimate runs/* --format json | jq '.[] | {run, search_lower}'
 ")]
 pub(crate) struct EstimateArgs {
     #[command(flatten)]
@@ -82,7 +82,7 @@ pub(crate) struct EstimateArgs {
 Examples:
   epsiloscope histogram runs/* --out analysis
   epsiloscope histogram runs/mine --per run --format csv > histogram.csv
-  duckdb -c \"SELECT tensor, sum(count) FROM 'analysis/histograms/*/*.parquet' GROUP BY tensor\"
+  duckdb -c \"FROM 'analysis/histograms/*/*.parquet'\"
 ")]
 pub(crate) struct HistogramArgs {
     #[command(flatten)]

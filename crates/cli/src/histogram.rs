@@ -14,6 +14,7 @@ use crate::output;
 use crate::runs::for_each;
 
 pub(crate) fn run(args: &HistogramArgs) -> anyhow::Result<ExitCode> {
+    output::refuse_binary_terminal(args.format.format)?;
     let scope = match args.per {
         Per::Run => Scope::Run,
         Per::Tensor => Scope::Tensor,
@@ -29,7 +30,6 @@ pub(crate) fn run(args: &HistogramArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn print(args: &HistogramArgs, format: Format, scope: Scope, origin: Option<Origin>) -> anyhow::Result<ExitCode> {
-    output::refuse_binary_terminal(format)?;
     let outcome = for_each(&args.runs.runs, |run| Ok(histograms(run, scope, origin)?));
     if let Some(frame) = output::stacked(outcome.results)? {
         output::print(&frame, format)?;

@@ -9,10 +9,10 @@ mod output;
 mod record;
 mod runs;
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::args::{Args, Command};
 
@@ -20,7 +20,10 @@ use crate::args::{Args, Command};
 const FAULT: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(fault) => return refused(&fault),
+    };
     let outcome = match args.command {
         Command::Estimate(args) => estimate::run(&args),
         Command::Histogram(args) => histogram::run(&args),
@@ -38,9 +41,26 @@ fn main() -> ExitCode {
     }
 }
 
+/// Help and version go where clap sends them; a fault is told in one line.
+fn refused(fault: &clap::Error) -> ExitCode {
+    if !fault.use_stderr() || fault.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nobody is left to tell if the terminal is gone.
+        let _ = fault.print();
+        return ExitCode::from(u8::try_from(fault.exit_code()).unwrap_or(FAULT));
+    }
+    runs::report(&anyhow::anyhow!(first_paragraph(&fault.to_string())));
+    ExitCode::from(FAULT)
+}
+
+/// clap's sentence without its `error:` and the usage below, on one line.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.trim_start_matches("error: ").lines().take_while(|line| !line.trim().is_empty());
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
 /// The reader of our output has seen enough.
 fn is_broken_pipe(fault: &anyhow::Error) -> bool {
     let io_kind =
         |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    fault.chain().filter_map(io_kind).any(|kind| kind == ErrorKind::BrokenPipe)
+    fault.chain().filter_map(io_kind).any(|kind| kind == std::io::ErrorKind::BrokenPipe)
 }

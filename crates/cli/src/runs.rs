@@ -1,12 +1,12 @@
 //! Several runs, one after another or at once; one that is damaged never stops the others.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use epsiloscope_format::Run;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
@@ -19,17 +19,20 @@ pub(crate) struct Outcome<T> {
 
 /// Opens every run and applies `question` to it, in parallel. Faults are reported, one line each.
 pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> anyhow::Result<T> + Sync) -> Outcome<T> {
-    let dirs: Vec<PathBuf> = paths.iter().flat_map(|path| run_directories(path)).collect();
+    let dirs = run_directories(paths);
     let progress = progress_bar(dirs.len());
-    let runs: Vec<anyhow::Result<Run>> = dirs.par_iter().map(|dir| Ok(Run::open(dir)?)).collect();
+    // What a panic has to say is reported with the run's name, once.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_panic| {}));
+    let runs: Vec<anyhow::Result<Run>> = dirs.par_iter().map(|dir| guarded(dir, || Ok(Run::open(dir)?))).collect();
     let answer = |run: anyhow::Result<Run>| {
         let run = run?;
-        // A panic in a library is that run's fault alone.
-        let answer = catch_unwind(AssertUnwindSafe(|| question(&run)));
+        let answer = guarded(run.dir(), || question(&run));
         progress.inc(1);
-        answer.unwrap_or_else(|panic| Err(anyhow!("{}: internal error: {}", run.dir().display(), message(&*panic))))
+        answer
     };
     let answers: Vec<anyhow::Result<T>> = distinct(runs).into_par_iter().map(answer).collect();
+    std::panic::set_hook(hook);
     progress.finish_and_clear();
     let mut outcome = Outcome { results: Vec::new(), any_fault: false };
     for answer in answers {
@@ -44,31 +47,41 @@ pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> an
     outcome
 }
 
-/// Of runs with the same name all but the first are faults: their rows and files could not be told apart.
-fn distinct(runs: Vec<anyhow::Result<Run>>) -> Vec<anyhow::Result<Run>> {
-    let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
-    let check = |run: anyhow::Result<Run>| {
-        let run = run?;
-        let name = &run.manifest().run;
-        if let Some(first) = seen.get(name) {
-            let (dir, first) = (run.dir().display(), first.display());
-            bail!("{dir}: named {name:?}, as is {first}: expected runs of different names");
+/// A panic in a library is the fault of the one run that brought it about.
+fn guarded<T>(dir: &Path, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|panic| Err(anyhow!("{}: internal error: {}", dir.display(), message(&*panic))))
+}
+
+/// Runs that share a name are told apart by their directories.
+fn distinct(mut runs: Vec<anyhow::Result<Run>>) -> Vec<anyhow::Result<Run>> {
+    let mut n_named: BTreeMap<String, usize> = BTreeMap::new();
+    for run in runs.iter().flatten() {
+        *n_named.entry(run.manifest().run.clone()).or_default() += 1;
+    }
+    for run in runs.iter_mut().flatten() {
+        if n_named[&run.manifest().run] > 1 {
+            run.rename(run.dir().display().to_string());
         }
-        seen.insert(name.clone(), run.dir().to_owned());
-        Ok(run)
-    };
-    runs.into_iter().map(check).collect()
+    }
+    runs
 }
 
 /// One line on standard error.
 pub(crate) fn report(fault: &anyhow::Error) {
-    let line = epsiloscope_report::escaped(&format!("{fault:#}"));
+    let line = epsiloscope_format::escaped(&format!("{fault:#}"));
     // Nobody is left to tell if standard error is gone.
     let _ = writeln!(std::io::stderr(), "epsiloscope: {line}");
 }
 
-/// The run itself, or the runs directly inside a directory that is none.
-fn run_directories(path: &Path) -> Vec<PathBuf> {
+/// Each path if it is a run, or the runs directly inside if it is not; no run twice.
+fn run_directories(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut seen = BTreeSet::new();
+    let is_new = |dir: &PathBuf| seen.insert(dir.canonicalize().unwrap_or_else(|_unreadable| dir.clone()));
+    paths.iter().flat_map(|path| runs_at(path)).filter(is_new).collect()
+}
+
+fn runs_at(path: &Path) -> Vec<PathBuf> {
     let is_run = |dir: &Path| dir.join("run.json").exists();
     if is_run(path) {
         return vec![path.to_owned()];

@@ -19,6 +19,13 @@ pub enum FormatError {
         path: PathBuf,
     },
 
+    /// Nothing there.
+    #[error("{}: no such directory: expected that of a recorded run", path.display())]
+    NoDirectory {
+        /// The path.
+        path: PathBuf,
+    },
+
     /// The directory holds a run already. Choose another directory.
     #[error("{}: holds a run already: expected a new directory", path.display())]
     AlreadyARun {

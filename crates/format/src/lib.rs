@@ -19,6 +19,7 @@
 mod buffers;
 mod columns;
 mod error;
+mod escape;
 mod manifest;
 pub mod parquet_file;
 mod parts;
@@ -29,6 +30,7 @@ mod writer;
 
 pub use columns::{HistogramBatch, MagnitudeBatch, StepBatch, TensorBatch};
 pub use error::FormatError;
+pub use escape::escaped;
 pub use manifest::{
     DecayRates, GradientDefinition, MagnitudePolicy, Manifest, Mode, OptimizerSettings, Software, Status, TableTotals,
     TensorInfo, Totals, now,

@@ -47,7 +47,7 @@ pub struct Manifest {
     pub optimizer: OptimizerSettings,
     /// Which elements `magnitudes` holds.
     pub magnitudes: MagnitudePolicy,
-    /// Whether `histograms` holds every element's bin, step by step.
+    /// Whether `histograms` holds every gradient's bin, step by step. Critical ε are binned in any case.
     pub histograms: bool,
     /// Quantities recorded, sorted.
     pub quantities: Vec<String>,
@@ -157,9 +157,25 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// The number of its elements.
+    /// The number of its elements; a shape that no tensor can have counts as none.
     pub fn numel(&self) -> u64 {
-        self.shape.iter().product::<i64>() as u64
+        self.checked_numel().unwrap_or(0)
+    }
+
+    fn checked_numel(&self) -> Option<u64> {
+        let sizes = self.shape.iter().map(|&size| u64::try_from(size).ok());
+        sizes.reduce(|product, size| product?.checked_mul(size?)).unwrap_or(Some(1))
+    }
+
+    /// What contradicts itself, if anything does.
+    fn contradiction(&self) -> Option<String> {
+        match self.checked_numel() {
+            None => Some(format!("of shape {:?}", self.shape)),
+            Some(numel) if numel < self.recorded_elements => {
+                Some(format!("with {} of {numel} elements recorded", self.recorded_elements))
+            }
+            Some(_) => None,
+        }
     }
 }
 
@@ -247,8 +263,10 @@ impl Manifest {
     /// [`FormatError`] if there is none, or it is foreign, newer, malformed or contradicts itself.
     pub(crate) fn read(dir: &Path) -> Result<Self, FormatError> {
         let path = dir.join(FILE_NAME);
+        if !dir.exists() {
+            return Err(FormatError::NoDirectory { path: dir.to_owned() });
+        }
         if !path.is_file() {
-            fs_err::metadata(dir)?;
             return Err(FormatError::NotARun { path: dir.to_owned() });
         }
         let field = |field, found: String, expected: &str| FormatError::Field {
@@ -276,6 +294,14 @@ impl Manifest {
         }
         if !manifest.tensors.is_sorted_by(|a, b| a.name < b.name) {
             return Err(field("tensors", "unsorted".to_owned(), "distinct names in ascending order"));
+        }
+        if !manifest.quantities.is_sorted_by(|a, b| a < b) {
+            return Err(field("quantities", "unsorted".to_owned(), "distinct names in ascending order"));
+        }
+        for tensor in &manifest.tensors {
+            if let Some(found) = tensor.contradiction() {
+                return Err(field("tensors", format!("{:?} {found}", tensor.name), "elements that a tensor can have"));
+            }
         }
         Ok(manifest)
     }

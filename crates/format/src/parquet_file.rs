@@ -26,7 +26,11 @@ const BATCH_ROWS: usize = 1 << 16;
 /// What the Parquet library finds; with batches of the table's schema, nothing but a lack of memory.
 pub fn encode_table(table: Table, batch: &RecordBatch, metadata: &[(&str, String)]) -> Result<Vec<u8>, ParquetError> {
     let columns = table.columns();
-    let mut properties = properties(metadata, table.sorted_by());
+    let meaning = |column: &Column| (format!("epsiloscope.column.{}", column.name), column.meaning.to_owned());
+    let meanings: Vec<(String, String)> = columns.iter().map(meaning).collect();
+    let meanings = meanings.iter().map(|(key, meaning)| (key.as_str(), meaning.clone()));
+    let metadata: Vec<(&str, String)> = metadata.iter().cloned().chain(meanings).collect();
+    let mut properties = properties(&metadata, table.sorted_by());
     for column in &columns {
         properties = with_encoding(properties, column);
     }
@@ -79,20 +83,25 @@ fn with_encoding(properties: WriterPropertiesBuilder, column: &Column) -> Writer
     }
 }
 
-/// Opens a part of `table` held in memory, after checking its columns.
+/// Opens a part of `table` held in memory, after checking its columns; with it, the number of rows that its footer states.
 ///
 /// # Errors
 /// [`FormatError::Parquet`] if it is none, [`FormatError::Column`] if a column is missing or of another type.
-pub(crate) fn open_table(table: Table, path: &Path, bytes: Vec<u8>) -> Result<ParquetRecordBatchReader, FormatError> {
+pub(crate) fn open_table(
+    table: Table,
+    path: &Path,
+    bytes: Vec<u8>,
+) -> Result<(u64, ParquetRecordBatchReader), FormatError> {
     let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
     let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let bytes = bytes::Bytes::from(bytes);
     let found = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), plain).map_err(parquet)?;
     let schema = check_columns(table, path, found.schema())?;
+    let rows = u64::try_from(found.metadata().file_metadata().num_rows()).unwrap_or(0);
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
-    ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
-        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
-        .map_err(parquet)
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
+        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build());
+    Ok((rows, reader.map_err(parquet)?))
 }
 
 /// The schema to read with: the file's columns in their order, ours as this crate holds them in memory.

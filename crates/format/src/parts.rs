@@ -12,6 +12,8 @@ use crate::schema::Table;
 
 /// Parts are at most 8 MiB when written here; larger ones than this are not ours.
 pub(crate) const MAX_PART_BYTES: u64 = 64 << 20;
+/// A million rows are in one when written here.
+const MAX_PART_ROWS: u64 = 4 << 20;
 /// A list of this size names half a million parts.
 const MAX_LIST_BYTES: u64 = 128 << 20;
 
@@ -110,6 +112,9 @@ pub(crate) fn read_list(path: &Path) -> Result<Vec<PartEntry>, FormatError> {
         }
         if entry.bytes > MAX_PART_BYTES {
             return Err(fault(index + 1, "the part is larger than 64 MiB".to_owned()));
+        }
+        if entry.rows > MAX_PART_ROWS {
+            return Err(fault(index + 1, format!("{} rows: at most {MAX_PART_ROWS} are in a part", entry.rows)));
         }
         entries.push(entry);
     }

@@ -11,7 +11,7 @@ use fs_err::{File, OpenOptions};
 /// fsync failed may have lost pages that a second fsync would not report. An existing file is replaced.
 ///
 /// # Errors
-/// The error of the second attempt; then `dir/name` is what it was before.
+/// The error of the second attempt. Then `dir/name` is what it was before or what it should be: whole in either case.
 pub fn publish(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     attempt(dir, name, bytes).or_else(|_first| attempt(dir, name, bytes))
 }

@@ -45,6 +45,11 @@ impl Run {
         &self.dir
     }
 
+    /// Calls the run something else for as long as it is open; nothing is written.
+    pub fn rename(&mut self, name: String) {
+        self.manifest.run = name;
+    }
+
     /// What was recorded and how.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -133,12 +138,16 @@ impl Run {
         part.check(&path, &bytes)?;
         let content = |reason| FormatError::Content { path: path.clone(), reason };
         let mut batches = Vec::new();
-        for batch in parquet_file::open_table(part.table, &path, bytes)? {
+        let (rows, reader) = parquet_file::open_table(part.table, &path, bytes)?;
+        if rows != part.rows {
+            return Err(content(format!("{rows} rows: expected {}, as listed", part.rows)));
+        }
+        for batch in reader {
             batches.push(batch.map_err(|source| content(source.to_string()))?);
         }
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if rows as u64 != part.rows {
-            return Err(content(format!("{rows} rows: expected {}, as listed", part.rows)));
+            return Err(content(format!("{rows} rows decoded: expected {}, as listed", part.rows)));
         }
         Ok(batches.iter().map(|batch| self.complete_steps(batch)).collect())
     }

@@ -1,8 +1,8 @@
 //! Steps in, part files out.
 //!
 //! Rows are buffered per table and published together, the `steps` table last: a step whose row is listed there is
-//! complete in every table. What a crash loses is what was buffered: at most [`WriterOptions::flush_rows`] rows of a
-//! table and what [`WriterOptions::flush_secs`] seconds brought.
+//! complete in every table. What a crash loses is what was buffered: the steps of the last [`WriterOptions::flush_secs`]
+//! seconds, and never much more than [`WriterOptions::flush_rows`] rows of a table.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use epsiloscope_histogram::{Histogram, Summary};
 
+use crate::GRADIENT;
 use crate::buffers::Buffers;
 use crate::error::FormatError;
 use crate::manifest::{self, Manifest, Status, TableTotals, Totals};
@@ -23,7 +24,8 @@ use crate::schema::Table;
 /// When buffered rows become part files.
 #[derive(Clone, Copy, Debug)]
 pub struct WriterOptions {
-    /// Rows of one table in a part file, at most; a million magnitudes take 6 MiB, under the limit of 8 MiB.
+    /// Rows of one table after which a part file is due. `magnitudes` never exceed it, the other tables by a step at
+    /// most. A million magnitudes take 6 MiB.
     pub flush_rows: usize,
     /// Seconds that rows wait, at most, while steps keep coming.
     pub flush_secs: f64,
@@ -147,7 +149,8 @@ impl RunWriter {
     pub fn append(&mut self, record: &StepRecord) -> Result<(), FormatError> {
         for observation in &record.observations {
             self.append_sample(record.step, observation)?;
-            if self.manifest.histograms {
+            let is_gradient = self.manifest.quantities[observation.quantity] == GRADIENT;
+            if self.manifest.histograms || !is_gradient {
                 self.buffers.histograms.push(record.step, observation);
             }
             self.buffers.tensors.push(record.step, observation);
@@ -225,6 +228,7 @@ impl RunWriter {
         let metadata = [
             ("epsiloscope.table", table.name().to_owned()),
             ("epsiloscope.run", self.manifest.run.clone()),
+            ("epsiloscope.magnitudes", format!("{:?}", self.manifest.magnitudes)),
             ("epsiloscope.zeros_nan_infinities", "counted in table tensors, absent from histograms".to_owned()),
         ];
         let bytes = encode_table(table, batch, &metadata)

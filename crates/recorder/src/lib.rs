@@ -63,7 +63,8 @@
 //!
 //! Costs: the training thread counts; encoding and writing have a thread of their own behind a queue of
 //! [`QUEUE_STEPS`] steps. If that queue is full, training waits: no step is ever left out.
-//! Memory for all four optimizers is 24 bytes per element, 4 for Adam alone.
+//! Memory for all four optimizers is 24 bytes per element, 4 for Adam alone. What waits in the queue comes on top: 4
+//! bytes per recorded element and step.
 
 mod builder;
 mod error;

@@ -7,8 +7,9 @@ mod batch;
 mod escape;
 mod number;
 mod output;
+mod run;
 mod verdict;
 
-pub use escape::escaped;
 pub use output::{Format, OutputError, encode_parquet, write_frame};
-pub use verdict::{write_run, write_verdict};
+pub use run::write_run;
+pub use verdict::write_verdict;

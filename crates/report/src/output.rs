@@ -8,12 +8,12 @@ use arrow::csv::WriterBuilder as CsvWriterBuilder;
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, WriterBuilder as JsonWriterBuilder};
 use comfy_table::{CellAlignment, Table, presets};
-use epsiloscope_format::parquet_file;
+use epsiloscope_format::{escaped, parquet_file};
 use parquet::errors::ParquetError;
 use polars::prelude::{AnyValue, Column, DataFrame, PolarsError};
 
 use crate::batch::record_batch;
-use crate::escape::{escaped, without_formula};
+use crate::escape::without_formula;
 use crate::number;
 
 /// The formats of `--format`.

@@ -4,11 +4,10 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_analysis::estimate::nearest_power;
-use epsiloscope_analysis::{Bound, Estimate, Method, OwnEpsilon, RunBound};
-use epsiloscope_format::{MagnitudePolicy, Mode, Run, Status};
+use epsiloscope_analysis::{Bound, Estimate, Method, OwnEpsilon};
+use epsiloscope_format::{Mode, escaped};
 
-use crate::escape::escaped;
-use crate::number::{bytes, grouped, magnitude, percent, power};
+use crate::number::{grouped, magnitude, percent, power};
 
 /// Below this share of elements an ε hardly changes any step; above one minus it, it rules nearly all of them.
 const MARGINAL_SHARE: f64 = 0.01;
@@ -19,11 +18,10 @@ const MARGINAL_SHARE: f64 = 0.01;
 /// What writing brings.
 pub fn write_verdict(estimates: &[Estimate], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", search_spaces(estimates).trim_fmt())?;
-    let notes: Vec<String> = estimates.iter().flat_map(notes).collect();
-    if !notes.is_empty() {
-        writeln!(out)?;
-    }
-    for note in notes {
+    let mut bases: Vec<String> = estimates.iter().map(basis).collect();
+    bases.dedup();
+    writeln!(out)?;
+    for note in bases.into_iter().chain(estimates.iter().flat_map(notes)) {
         writeln!(out, "- {note}")?;
     }
     Ok(())
@@ -40,9 +38,9 @@ fn search_spaces(estimates: &[Estimate]) -> Table {
             estimate.optimizer.name().to_owned(),
             format!("[{}, {}]", power(lower), power(upper)),
             estimate.decades().to_string(),
-            with_error(&estimate.lower.bound, method(estimate, &estimate.lower)),
+            with_error(&estimate.lower.bound),
             escaped(&estimate.lower.tensor),
-            with_error(&estimate.upper.bound, method(estimate, &estimate.upper)),
+            with_error(&estimate.upper.bound),
             escaped(&estimate.upper.tensor),
         ]);
     }
@@ -55,21 +53,16 @@ fn search_spaces(estimates: &[Estimate]) -> Table {
     table
 }
 
-fn method(estimate: &Estimate, bound: &RunBound) -> Method {
-    let tensor = estimate.tensors.iter().find(|tensor| tensor.tensor == bound.tensor);
-    tensor.map_or(Method::Sample, |tensor| tensor.method)
-}
-
-/// `1.2e-5`, `1.2e-5 ±3 %` from a bin, `1.2e-5 (9.1e-6…1.5e-5)` from a sample.
-fn with_error(bound: &Bound, method: Method) -> String {
+/// `1.2e-5` if exact, `1.2e-5 ±3 %` from one bin, `1.2e-5 (9.1e-6…1.5e-5)` from a sample.
+fn with_error(bound: &Bound) -> String {
     let value = magnitude(bound.value);
-    match method {
-        Method::Exact => value,
-        // Half a bin: 10^(1/80) = 1.029.
-        Method::Bins => format!("{value} ±3 %"),
-        Method::Sample => {
+    match (bound.low, bound.high) {
+        (Some(low), Some(high)) if high <= low => value,
+        // One bin is a factor of 10^(1/40) wide, half a bin 10^(1/80) = 1.029.
+        (Some(low), Some(high)) if high < low * 1.0593 => format!("{value} ±3 %"),
+        (low, high) => {
             let end = |end: Option<f64>| end.map_or("?".to_owned(), magnitude);
-            format!("{value} ({}…{})", end(bound.low), end(bound.high))
+            format!("{value} ({}…{})", end(low), end(high))
         }
     }
 }
@@ -85,6 +78,10 @@ fn notes(estimate: &Estimate) -> Vec<String> {
             notes.push(format!("{name}: {tensor} alone sets the {side} bound; without it {}.", magnitude(without)));
         }
     }
+    if estimate.mode == Mode::Calibration && estimate.coupled_weight_decay > 0.0 {
+        let (tensor, w) = (escaped(&estimate.lower.tensor), magnitude(estimate.coupled_weight_decay));
+        notes.push(format!("{name}: with frozen weights, L2 of w = {w} keeps {tensor}'s lower bound above w·|p|."));
+    }
     if let Some(own) = estimate.own {
         notes.push(format!("{name}: {}", own_epsilon(own)));
     }
@@ -94,10 +91,32 @@ fn notes(estimate: &Estimate) -> Vec<String> {
     notes
 }
 
+/// What the bounds of a run rest on: how many elements, at which step, known how.
+fn basis(estimate: &Estimate) -> String {
+    let known = |method: Method| estimate.tensors.iter().filter(move |tensor| tensor.method == method);
+    let part = |(method, how): (Method, &str)| {
+        let elements: u64 = known(method).map(|tensor| tensor.sample_size).sum();
+        let tensors = known(method).count();
+        let noun = if tensors == 1 { "tensor" } else { "tensors" };
+        (tensors > 0).then(|| format!("{} {how} in {tensors} {noun}", grouped(elements as i64)))
+    };
+    let hows = [(Method::Exact, "exact"), (Method::Bins, "in bins"), (Method::Sample, "as a sample")];
+    let parts: Vec<String> = hows.into_iter().filter_map(part).collect();
+    let (run, step) = (escaped(&estimate.run), estimate.step);
+    let unfinished = if estimate.finished {
+        String::new()
+    } else {
+        format!("; not finished, recorded up to step {}", estimate.last_step)
+    };
+    format!("{run}: non-zero elements after step {step}: {}{unfinished}.", parts.join(", "))
+}
+
 fn own_epsilon(own: OwnEpsilon) -> String {
     let epsilon = magnitude(own.epsilon);
-    if own.share_below == 0.0 {
+    if own.share_below <= 0.0 && own.complete {
         format!("the run's ε of {epsilon} lies below every critical ε: it has no effect.")
+    } else if own.share_below <= 0.0 {
+        format!("the run's ε of {epsilon} lies below every sampled critical ε: it has hardly any effect.")
     } else if own.share_below < MARGINAL_SHARE {
         format!(
             "the run's ε of {epsilon} outweighs the gradient in {} of the elements: hardly any effect.",
@@ -111,52 +130,4 @@ fn own_epsilon(own: OwnEpsilon) -> String {
             percent(own.share_below)
         )
     }
-}
-
-/// Writes what a run is: its name, state, optimizer, and how much of it there is.
-///
-/// # Errors
-/// What writing brings.
-pub fn write_run(run: &Run, n_orphans: usize, out: &mut dyn Write) -> io::Result<()> {
-    let manifest = run.manifest();
-    let optimizer = &manifest.optimizer;
-    let mode = match manifest.mode {
-        Mode::Calibration => "calibration, weights frozen",
-        Mode::Monitoring => "monitoring, weights trained",
-    };
-    let status = match manifest.status {
-        Status::Finished => "finished".to_owned(),
-        Status::Running => "still running, or interrupted: read up to its last complete step".to_owned(),
-        Status::Failed => "the recorder failed: read up to its last complete step".to_owned(),
-    };
-    let magnitudes = match manifest.magnitudes {
-        MagnitudePolicy::All => "every element".to_owned(),
-        MagnitudePolicy::Sample { elements_per_tensor, seed } => {
-            format!("{elements_per_tensor} elements per tensor, seed {seed}")
-        }
-        MagnitudePolicy::None => "none".to_owned(),
-    };
-    let size: u64 =
-        epsiloscope_format::Table::ALL.iter().flat_map(|&table| run.parts(table)).map(|part| part.bytes).sum();
-    let numel: u64 = manifest.tensors.iter().map(epsiloscope_format::TensorInfo::numel).sum();
-    let mut line = |name: &str, value: &str| writeln!(out, "{name:<12}{}", escaped(value));
-    line("run", &manifest.run)?;
-    line("mode", mode)?;
-    line("status", &status)?;
-    line("recorded", &format!("steps 1 to {}, from {}", run.last_step(), manifest.created))?;
-    line(
-        "optimizer",
-        &format!("{}, lr {}, ε {}", optimizer.name, optimizer.learning_rate, magnitude(optimizer.epsilon)),
-    )?;
-    line("parameters", &format!("{} in {} tensors", grouped(numel as i64), manifest.tensors.len()))?;
-    line("magnitudes", &magnitudes)?;
-    line("size", &bytes(size))?;
-    line("written by", &format!("epsiloscope {}, {}", manifest.software.epsiloscope, manifest.software.framework))?;
-    for (label, value) in &manifest.labels {
-        line(label, value)?;
-    }
-    if n_orphans > 0 {
-        line("orphans", &format!("{n_orphans} files that the run does not list, left by a crash; not read"))?;
-    }
-    Ok(())
 }

@@ -17,12 +17,16 @@ pub(crate) enum IdxError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
 
+    /// Nothing there.
+    #[error("{}: no such directory: expected one with IDX files", path.display())]
+    NoDirectory { path: PathBuf },
+
     /// Neither `name` nor `name.gz` is there.
     #[error("{}: no such file, gzipped or not: expected an IDX file", path.display())]
     Missing { path: PathBuf },
 
     /// Not gzip, or damaged.
-    #[error("{}: expected a gzip file: {source}", path.display())]
+    #[error("{}: expected a gzip file", path.display())]
     Gzip { path: PathBuf, source: std::io::Error },
 
     /// Something else than the IDX file that was wanted.
@@ -107,7 +111,9 @@ fn header_words(bytes: &[u8]) -> Vec<u32> {
 }
 
 fn find(dir: &Path, name: &str) -> Result<PathBuf, IdxError> {
-    fs_err::metadata(dir)?;
+    if !dir.is_dir() {
+        return Err(IdxError::NoDirectory { path: dir.to_owned() });
+    }
     let names = [name.to_owned(), format!("{name}.gz")];
     let found = names.iter().map(|name| dir.join(name)).find(|path| path.is_file());
     found.ok_or_else(|| IdxError::Missing { path: dir.join(name) })

@@ -14,6 +14,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 
 use crate::args::Args;
 
@@ -21,12 +22,25 @@ use crate::args::Args;
 const FAULT: u8 = 2;
 
 fn main() -> ExitCode {
-    match train::run(&Args::parse()) {
-        Ok(code) => code,
-        Err(fault) => {
-            // Without standard error there is nowhere left to tell.
-            let _ = writeln!(std::io::stderr(), "epsiloscope-record: {fault:#}");
-            ExitCode::from(FAULT)
+    let outcome = match Args::try_parse() {
+        Ok(args) => train::run(&args),
+        Err(fault) if !fault.use_stderr() || fault.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // Help, version: nobody is left to tell if the terminal is gone.
+            let _ = fault.print();
+            return ExitCode::from(u8::try_from(fault.exit_code()).unwrap_or(FAULT));
         }
-    }
+        Err(fault) => Err(anyhow::anyhow!(first_paragraph(&fault.to_string()))),
+    };
+    outcome.unwrap_or_else(|fault| {
+        let line = epsiloscope_format::escaped(&format!("{fault:#}"));
+        // Without standard error there is nowhere left to tell.
+        let _ = writeln!(std::io::stderr(), "epsiloscope-record: {line}");
+        ExitCode::from(FAULT)
+    })
+}
+
+/// clap's sentence without its `error:` and the usage below, on one line.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.trim_start_matches("error: ").lines().take_while(|line| !line.trim().is_empty());
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use epsiloscope_format::Table;
 
 const MANIFEST: &str = "run.json";
 
@@ -29,18 +30,22 @@ fn is_run(manifest: &Path) -> anyhow::Result<bool> {
     Ok(json.is_some_and(|json| json["format"] == "epsiloscope-run"))
 }
 
-/// The manifest goes last: whenever this is interrupted, the next attempt finds it and finishes the work.
+/// Removes what a recorder writes, by name. The manifest goes last: whenever this is interrupted, the next attempt
+/// finds it and finishes the work.
 fn remove_run(dir: &Path) -> anyhow::Result<()> {
     let names = file_names(dir)?;
     for lock in names.iter().filter(|name| name.starts_with("lock-r")) {
         refuse_if_held(&dir.join(lock))?;
     }
-    for name in &names {
-        if ["magnitudes", "histograms", "tensors", "steps"].contains(&name.as_str()) {
-            fs_err::remove_dir_all(dir.join(name))?;
-        } else if name.strip_suffix(".jsonl").is_some_and(|stem| stem.starts_with("parts-r")) {
-            fs_err::remove_file(dir.join(name))?;
+    for list in names.iter().filter(|name| name.starts_with("parts-r") && name.ends_with(".jsonl")) {
+        fs_err::remove_file(dir.join(list))?;
+    }
+    for table in Table::ALL.map(|table| dir.join(table.name())).iter().filter(|table| table.is_dir()) {
+        for part in file_names(table)?.iter().filter(|name| name.starts_with("part-r") || name.starts_with(".part-r")) {
+            fs_err::remove_file(table.join(part))?;
         }
+        // Fails if it holds anything else, and says which folder it is.
+        fs_err::remove_dir(table)?;
     }
     Ok(fs_err::remove_file(dir.join(MANIFEST))?)
 }

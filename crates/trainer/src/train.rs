@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use epsiloscope_format::escaped;
 use epsiloscope_recorder::{Mode, OptimizerSettings, Recorder, StepInfo};
 use tch::nn::{self, ModuleT, OptimizerConfig, VarStore};
 use tch::{Cuda, Device, Kind, Tensor};
@@ -88,12 +89,13 @@ impl Training<'_> {
     fn warn_of_failure(&mut self) {
         if let Some(fault) = self.recorder.failure().filter(|_| !self.warned) {
             self.warned = true;
-            self.progress.line(&format!("epsiloscope-record: training goes on unrecorded: {fault}"));
+            self.progress
+                .line(&format!("epsiloscope-record: training goes on unrecorded: {}", escaped(&fault.to_string())));
         }
     }
 
     fn finish(self) -> ExitCode {
-        let (n_steps, out) = (self.recorder.steps(), self.options.out.display());
+        let (n_steps, out) = (self.recorder.steps(), escaped(&self.options.out.display().to_string()));
         let finished = self.recorder.finish();
         self.progress.finish();
         match finished {
@@ -102,7 +104,7 @@ impl Training<'_> {
                 return ExitCode::SUCCESS;
             }
             Err(fault) if !self.warned => {
-                self.progress.line(&format!("epsiloscope-record: recording failed: {fault}"));
+                self.progress.line(&format!("epsiloscope-record: recording failed: {}", escaped(&fault.to_string())));
             }
             Err(_told) => {}
         }
