@@ -2,8 +2,8 @@
 //!
 //! Everything is timed in one process tree on the same buffer, round by round, so that a busy machine disturbs all
 //! alike; a ratio is the median of the rounds' ratios. The limit is a plain sum of the buffer: AVX2, sixteen
-//! accumulators, prefetched. The baselines run in Python (NumPy, PyTorch, one thread each) on a file of the same values; `scripts/bench.sh` brings
-//! both.
+//! accumulators, prefetched. The baselines run in Python (NumPy, PyTorch, one thread each) on a file of the same
+//! values; `scripts/bench.sh` brings both.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 

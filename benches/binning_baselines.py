@@ -1,7 +1,7 @@
 """Times what people use instead of Epsiloscope's kernel; asked round by round by benches/binning.rs.
 
-Usage: binning_baselines.py FILE REPEATS, FILE being little-endian float32. One thread each. Per line read from standard input, one line
-`name=seconds;name=seconds` is answered.
+Usage: binning_baselines.py FILE REPEATS, FILE being little-endian float32. One thread each. Per line read from
+standard input, one line `name=seconds;name=seconds` is answered.
 """
 
 import sys

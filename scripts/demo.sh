@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job, end to end: trains a small network on Fashion-MNIST, records its gradient magnitudes, and says where ε is worth searching.
+# The main job, end to end: trains a small network on Fashion-MNIST, records its gradient magnitudes, and says where ε
+# is worth searching.
 #
 #     scripts/demo.sh [--data DIR]
 #

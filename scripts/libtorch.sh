@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Brings libtorch 2.13.0, the release that the tch crate is built against, into the project's .venv and says where it is.
+# Brings libtorch 2.13.0, the release that the tch crate is built against, into the project's .venv and says where it
+# is.
 #
 #     eval "$(scripts/libtorch.sh)"
 #

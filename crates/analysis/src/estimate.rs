@@ -1,9 +1,9 @@
 //! The search space of ε from a recorded run, by the method of Silva & Rodriguez (arXiv 2311.11532).
 //!
-//! Per tensor, the critical ε of every element after step T is sorted, exact zeros dropped; with p = 0.98 the tensor's bounds
-//! are the order statistics of index `int((1−p)·n)` and `int(p·n)`. The run's lower bound is the least of the lower
-//! ones over the tensors, its upper bound the greatest of the upper ones, and the search space lies between the
-//! powers of ten nearest to them.
+//! Per tensor, the critical ε of every element after step T is sorted, exact zeros dropped; with p = 0.98 the
+//! tensor's bounds are the order statistics of index `int((1−p)·n)` and `int(p·n)`. The run's lower bound is the
+//! least of the lower ones over the tensors, its upper bound the greatest of the upper ones, and the search space
+//! lies between the powers of ten nearest to them.
 //!
 //! How the critical ε of a tensor is known decides how exact its bounds are:
 //!
@@ -13,7 +13,8 @@
 //! | `bins` | every element's critical ε, binned while recording | within one bin, a factor of 10^(1/40) = 1.06 |
 //! | `sample` | a sample's gradients, replayed | confidence interval |
 //!
-//! Half decades are bin edges (40 bins per decade is even), so the powers of ten that come out of bins are the exact ones.
+//! Half decades are bin edges (40 bins per decade is even), so the powers of ten that come out of bins are the exact
+//! ones.
 
 use epsiloscope_format::{Manifest, Mode, Run};
 use epsiloscope_histogram::{BinRange, Histogram};

@@ -43,7 +43,8 @@ pub enum Origin {
 /// counts where both cover every element.
 ///
 /// # Errors
-/// [`AnalysisError::NotRecorded`] if the run does not hold the table; [`AnalysisError::Format`] if a file cannot be read.
+/// [`AnalysisError::NotRecorded`] if the run does not hold the table; [`AnalysisError::Format`] if a file cannot be
+/// read.
 pub fn histograms(run: &Run, scope: Scope, origin: Option<Origin>) -> Result<DataFrame, AnalysisError> {
     let origin = origin.unwrap_or(if run.manifest().histograms { Origin::Histograms } else { Origin::Magnitudes });
     let counts = match origin {

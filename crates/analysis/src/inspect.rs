@@ -27,7 +27,8 @@ pub fn files(run: &Run) -> Result<DataFrame, AnalysisError> {
     frame.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })
 }
 
-/// One row per tensor and quantity, over all steps: how many elements were zero, not a number or infinite, and how large the rest were.
+/// One row per tensor and quantity, over all steps: how many elements were zero, not a number or infinite, and how
+/// large the rest were.
 ///
 /// `rms` is the root mean square over all finite elements of all steps.
 ///

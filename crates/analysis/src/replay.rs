@@ -24,8 +24,8 @@ pub struct TensorReplay {
 
 /// Replays the gradients of steps 1 to `last_step` for every tensor of the manifest, in its order.
 ///
-/// One pass over `magnitudes` serves all optimizers. A step at which a tensor had no gradient does not move its moments, as
-/// PyTorch's optimizers skip it.
+/// One pass over `magnitudes` serves all optimizers. A step at which a tensor had no gradient does not move its
+/// moments, as PyTorch's optimizers skip it.
 ///
 /// # Errors
 /// [`AnalysisError::NotRecorded`] if the run holds no gradients or not every step; [`AnalysisError::Replay`] if

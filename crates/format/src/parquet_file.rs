@@ -83,7 +83,8 @@ fn with_encoding(properties: WriterPropertiesBuilder, column: &Column) -> Writer
     }
 }
 
-/// Opens a part of `table` held in memory, after checking its columns; with it, the number of rows that its footer states.
+/// Opens a part of `table` held in memory, after checking its columns; with it, the number of rows that its footer
+/// states.
 ///
 /// # Errors
 /// [`FormatError::Parquet`] if it is none, [`FormatError::Column`] if a column is missing or of another type.

@@ -1,8 +1,8 @@
 //! Steps in, part files out.
 //!
 //! Rows are buffered per table and published together, the `steps` table last: a step whose row is listed there is
-//! complete in every table. What a crash loses is what was buffered: the steps of the last [`WriterOptions::flush_secs`]
-//! seconds, and never much more than [`WriterOptions::flush_rows`] rows of a table.
+//! complete in every table. What a crash loses is what was buffered: the steps of the last
+//! [`WriterOptions::flush_secs`] seconds, and never much more than [`WriterOptions::flush_rows`] rows of a table.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -8,8 +8,8 @@
 //! `cell = bits >> 18` (32 cells per octave) and `low`, the 18 bits below. A cell of a normal float is
 //! narrower than a bin (a factor of at most 33/32 against 10^(1/40) = 1.059), so it crosses at most one
 //! edge, at `low = t`. With `table[cell] = (slot << 18) + (2^18 − t)` the carry of one addition does the
-//! comparison: `slot = (table[cell] + low) >> 18`. A slot is the bin plus a constant; zeros, subnormals, infinities and NaN have
-//! slots of their own. Subnormal cells cross several edges and are looked up among the edges instead.
+//! comparison: `slot = (table[cell] + low) >> 18`. A slot is the bin plus a constant; zeros, subnormals, infinities
+//! and NaN have slots of their own. Subnormal cells cross several edges and are looked up among the edges instead.
 
 use std::sync::LazyLock;
 
@@ -133,7 +133,8 @@ impl BinRange {
         lower_edge(self.bin + 1, self.bins_per_decade)
     }
 
-    /// The geometric middle, at most half a bin (a factor of 10^(1/80) = 1.029 at 40 bins per decade) from any value inside.
+    /// The geometric middle, at most half a bin (a factor of 10^(1/80) = 1.029 at 40 bins per decade) from any value
+    /// inside.
     pub fn middle(self) -> f64 {
         (self.lower() * self.upper()).sqrt()
     }
@@ -182,7 +183,8 @@ fn build_slot_table() -> Box<SlotTable> {
     table.try_into().expect("the table has one entry per cell")
 }
 
-/// The slot in which a cell begins, and the value of `low` at which the next slot begins (`CELL_WIDTH`: nowhere inside).
+/// The slot in which a cell begins, and the value of `low` at which the next slot begins (`CELL_WIDTH`: nowhere
+/// inside).
 fn slot_and_crossing(cell: usize) -> (usize, u32) {
     let first = (cell as u32) << LOW_BITS;
     if cell == 0 {

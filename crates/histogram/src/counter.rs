@@ -1,11 +1,12 @@
 //! The counting kernel: floats in, counts per bin out.
 //!
-//! An increment waits for the one before it when both hit the same counter. Eight interleaved tables, element `i` going to
-//! table `i mod 8`, break that chain (five times faster on skewed data); they are padded apart so that equal slots of
-//! different tables never share a cache set.
+//! An increment waits for the one before it when both hit the same counter. Eight interleaved tables, element `i`
+//! going to table `i mod 8`, break that chain (five times faster on skewed data); they are padded apart so that equal
+//! slots of different tables never share a cache set.
 //!
 //! Slots come from the integer table of [`crate::bins`], or, where the processor has AVX2 and FMA, from a logarithm by
-//! polynomial that is exact wherever it says so (see `approximate`): a table look-up per element costs as much as counting it.
+//! polynomial that is exact wherever it says so (see `approximate`): a table look-up per element costs as much as
+//! counting it.
 //!
 //! Rare values, those at the ends of the range of floats and the subnormals, infinities and NaN beyond, are counted
 //! roughly at first and placed exactly at the end of each block that had any. So the fast loop has no branch on them.
@@ -195,17 +196,17 @@ fn count_by_table(table: &SlotTable, lanes: &mut Lanes, values: &[f32]) {
 mod approximate {
     //! Bins of eight floats at a time from a polynomial logarithm, exact because it knows where it might not be.
     //!
-    //! For x = 2^e·f with f in [1, 2), the bin is the floor of y = 40·log10 x. The float's bits, taken as an integer, are
-    //! (e + 127 + f − 1)·2^23: linear in e, and in f up to what a polynomial of degree 6 corrects,
+    //! For x = 2^e·f with f in [1, 2), the bin is the floor of y = 40·log10 x. The float's bits, taken as an integer,
+    //! are (e + 127 + f − 1)·2^23: linear in e, and in f up to what a polynomial of degree 6 corrects,
     //!
     //! ```text
     //! y − 1/2 = S·(bits − 127·2^23)/2^23 + Q(f),    S = 40·log10 2,    Q(f) ≈ 40·log10 f − S·(f − 1) − 1/2,
     //! ```
     //!
-    //! and rounding y − 1/2 to the nearest integer gives the floor of y. Errors: 5e-5 from Q (minimax fit 2.3e-5, and its
-    //! evaluation), 5e-5 from turning the bits into a float, 6e-5 from the last rounding; together below 1.6e-4 bins. Where y − 1/2 is further
-    //! than 2e-4 from a tie the rounding is therefore right; the other lanes, four in ten thousand, are looked up in the
-    //! integer table. A test runs through every float there is.
+    //! and rounding y − 1/2 to the nearest integer gives the floor of y. Errors: 5e-5 from Q (minimax fit 2.3e-5, and
+    //! its evaluation), 5e-5 from turning the bits into a float, 6e-5 from the last rounding; together below 1.6e-4
+    //! bins. Where y − 1/2 is further than 2e-4 from a tie the rounding is therefore right; the other lanes, four in
+    //! ten thousand, are looked up in the integer table. A test runs through every float there is.
 
     use std::arch::x86_64::{
         _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_and_si256, _mm256_andnot_ps, _mm256_castps_si256,
@@ -258,9 +259,9 @@ mod approximate {
         for (lane, &bin) in lanes.iter_mut().zip(bins) {
             let slot = slot_of_bin(bin);
             debug_assert!(slot < slot::COUNT);
-            // SAFETY: a bin is that of `UNUSED`, or comes from `find_bins`. There it stands for the slot of some float in the
-            // integer table, or it is the rounding of y − 1/2, which lies between −1529.8 (all exponent bits zero) and
-            // 1552.9 (all set). So the slot lies in 0..COUNT, the part of a lane before its padding.
+            // SAFETY: a bin is that of `UNUSED`, or comes from `find_bins`. There it stands for the slot of some
+            // float in the integer table, or it is the rounding of y − 1/2, which lies between −1529.8 (all exponent
+            // bits zero) and 1552.9 (all set). So the slot lies in 0..COUNT, before the lane's padding.
             unsafe { *lane.get_unchecked_mut(slot) += 1 };
         }
     }
@@ -275,13 +276,13 @@ mod approximate {
     #[inline]
     pub(super) fn find_bins(table: &SlotTable, values: &[f32; LANES], bins: &mut Bins) {
         // SAFETY: eight floats are loaded from eight; a prefetch of any address is harmless.
-        let bits = unsafe {
+        let floats = unsafe {
             _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().wrapping_add(PREFETCH).cast());
             _mm256_loadu_si256(values.as_ptr().cast())
         };
-        let magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(MAGNITUDE_MASK as i32));
+        let magnitude = _mm256_and_si256(floats, _mm256_set1_epi32(MAGNITUDE_MASK as i32));
         let linear = _mm256_cvtepi32_ps(_mm256_sub_epi32(magnitude, _mm256_set1_epi32(ONE)));
-        let mantissa = _mm256_and_si256(bits, _mm256_set1_epi32(MANTISSA));
+        let mantissa = _mm256_and_si256(floats, _mm256_set1_epi32(MANTISSA));
         let f = _mm256_castsi256_ps(_mm256_or_si256(mantissa, _mm256_set1_epi32(ONE)));
         let mut q = _mm256_set1_ps(Q[0]);
         for coefficient in &Q[1..] {

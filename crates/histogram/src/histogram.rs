@@ -177,7 +177,8 @@ impl Histogram {
         self.locate(index).map(|(range, _)| range)
     }
 
-    /// The quantile `q` in `[0, 1]` of the finite, non-zero magnitudes: the order statistic of index `floor(q·n)`, at most n − 1.
+    /// The quantile `q` in `[0, 1]` of the finite, non-zero magnitudes: the order statistic of index `floor(q·n)`, at
+    /// most n − 1.
     ///
     /// `None` if nothing was counted.
     ///

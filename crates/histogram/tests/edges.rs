@@ -64,8 +64,9 @@ fn powers_of_ten_subnormals_and_extremes_are_exact() {
     }
 }
 
-/// Every 251st float of all positive ones (8.5 million) against `log10` in `f64`, whose error of a few units in the last
-/// place cannot carry a float over an edge: the first test shows that none is nearer than 1e-12 to an edge it is not on.
+/// Every 251st float of all positive ones (8.5 million) against `log10` in `f64`, whose error of a few units in the
+/// last place cannot carry a float over an edge: the first test shows that none is nearer than 1e-12 to an edge it is
+/// not on.
 #[test]
 fn floats_of_every_size_agree_with_log10_in_double_precision() {
     for bits in (1..0x7f80_0000u32).step_by(251) {

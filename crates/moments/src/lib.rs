@@ -6,9 +6,9 @@
 //!
 //! Moments are kept in `f32`, in the order of operations of the optimizers' PyTorch code, with the fused
 //! multiply-add that PyTorch's CPU kernels use: `v.mul_(β2).addcmul_(g, g, value=1−β2)` is
-//! `fma((1−β2)·g, g, β2·v)` here, on every processor. So a moment replayed from recorded gradients equals PyTorch's to the
-//! last bit. (The square root taken at the end is correctly rounded here; PyTorch's vectorised one may be off by one
-//! unit in the last place.)
+//! `fma((1−β2)·g, g, β2·v)` here, on every processor. So a moment replayed from recorded gradients equals PyTorch's
+//! to the last bit. (The square root taken at the end is correctly rounded here; PyTorch's vectorised one may be off
+//! by one unit in the last place.)
 //!
 //! Slices in, values out: this crate has no dependencies and knows nothing of tensors or files.
 

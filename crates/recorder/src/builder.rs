@@ -67,7 +67,7 @@ impl<'a> RecorderBuilder<'a> {
         self
     }
 
-    /// Whether to write every step's histograms, which are counted anyway; `true` unless said.
+    /// Whether to write every step's gradient histograms, which are counted anyway; `true` unless said.
     pub fn histograms(mut self, wanted: bool) -> Self {
         self.histograms = wanted;
         self

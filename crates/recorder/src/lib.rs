@@ -50,8 +50,8 @@
 //! What it does, at every step and for every tensor that has a gradient:
 //! - counts the magnitudes of every element into an exact histogram and summarises them;
 //! - keeps the values of a fixed sample of elements, the same ones at every step ([`MagnitudePolicy`]);
-//! - carries the moments of the optimizers whose critical ε is wanted ([`Optimizer`]), over every element, and counts the
-//!   critical ε of every element at steps that ask for a [snapshot](StepInfo::snapshot).
+//! - carries the moments of the optimizers whose critical ε is wanted ([`Optimizer`]), over every element, and counts
+//!   the critical ε of every element at steps that ask for a [snapshot](StepInfo::snapshot).
 //!
 //! What it does not do:
 //! - It changes no parameter, no gradient and no random state, and it brings no training down: a failure ends the

@@ -113,8 +113,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: DeviceChoice,
 
-    /// Threads that libtorch computes with [default: one per core but one, which is left to the recorder's writer]. More
-    /// threads than free cores are many times slower than fewer, unless `OMP_WAIT_POLICY=passive` is set.
+    /// Threads that libtorch computes with [default: one per core but one, which is left to the recorder's writer].
+    /// More threads than free cores are many times slower than fewer, unless `OMP_WAIT_POLICY=passive` is set.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) threads: Option<i32>,
 
@@ -122,7 +122,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "all|none|K", default_value = "4096")]
     pub(crate) magnitudes: Magnitudes,
 
-    /// Whether to write every step's histograms.
+    /// Whether to write the gradients' histograms of every step; critical ε are binned in any case.
     #[arg(long, value_enum, default_value_t = Switch::On)]
     pub(crate) histograms: Switch,
 

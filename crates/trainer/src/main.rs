@@ -1,6 +1,7 @@
 //! `epsiloscope-record`: trains reference networks and records their gradient magnitudes.
 //!
-//! Apart from libtorch it is an ordinary user of the recorder: [`train`] is the loop to copy into a program of one's own.
+//! Apart from libtorch it is an ordinary user of the recorder: [`train`] is the loop to copy into a program of one's
+//! own.
 
 mod args;
 mod dataset;

@@ -37,7 +37,7 @@ fn remove_run(dir: &Path) -> anyhow::Result<()> {
     for lock in names.iter().filter(|name| name.starts_with("lock-r")) {
         refuse_if_held(&dir.join(lock))?;
     }
-    for list in names.iter().filter(|name| name.starts_with("parts-r") && name.ends_with(".jsonl")) {
+    for list in names.iter().filter(|name| name.starts_with("parts-r")) {
         fs_err::remove_file(dir.join(list))?;
     }
     for table in Table::ALL.map(|table| dir.join(table.name())).iter().filter(|table| table.is_dir()) {

@@ -1,6 +1,6 @@
 //! What is recorded of a small real network, against what the test saw of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use epsiloscope_format::{GRADIENT, Run, Status, Table};
 use epsiloscope_moments::{Decay, Moments};
@@ -111,7 +111,12 @@ fn a_sample_is_the_same_elements_at_every_step() {
         assert_eq!(elements.entry(tensor).or_insert_with(|| drawn.clone()), &drawn, "step {step}, {tensor}");
     }
     let run = Run::open(&run_dir).unwrap();
-    assert_eq!((run.manifest().magnitudes, run.parts(Table::Histograms).count()), (policy, 0));
+    let manifest = run.manifest();
+    assert_eq!((manifest.magnitudes, manifest.histograms), (policy, false));
+    // Critical epsilons are binned all the same.
+    let quantities: BTreeSet<u32> = run.histograms().flat_map(|batch| batch.unwrap().quantity).collect();
+    let names: Vec<&str> = quantities.iter().map(|&index| manifest.quantities[index as usize].as_str()).collect();
+    assert!(!names.contains(&GRADIENT) && names.len() == Optimizer::ALL.len(), "{names:?}");
 }
 
 #[test]
