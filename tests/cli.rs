@@ -47,6 +47,8 @@ fn estimate_prints_search_spaces_and_what_sets_them() {
     let rows: Vec<Vec<&str>> = output.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[1][..7], ["r-a", "adam", "[1e-7,", "1e0]", "7", "2.62e-7", "fc1.weight"], "{}", output.stdout);
     assert_eq!(rows[5][..2], ["r-b", "adam"]);
+    let basis = "- r-a, adam, rmsprop, adabelief, adamomentum: non-zero elements after step 12: ";
+    assert!(output.stdout.contains(basis), "{}", output.stdout);
     assert!(output.stdout.contains("r-a, adam: the run's ε of 1e-4 outweighs the gradient in"), "{}", output.stdout);
     assert!(output.stdout.contains("unused is left out: every gradient is zero"), "{}", output.stdout);
 }

@@ -18,10 +18,8 @@ const MARGINAL_SHARE: f64 = 0.01;
 /// What writing brings.
 pub fn write_verdict(estimates: &[Estimate], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", search_spaces(estimates).trim_fmt())?;
-    let mut bases: Vec<String> = estimates.iter().map(basis).collect();
-    bases.dedup();
     writeln!(out)?;
-    for note in bases.into_iter().chain(estimates.iter().flat_map(notes)) {
+    for note in bases(estimates).into_iter().chain(estimates.iter().flat_map(notes)) {
         writeln!(out, "- {note}")?;
     }
     Ok(())
@@ -91,7 +89,23 @@ fn notes(estimate: &Estimate) -> Vec<String> {
     notes
 }
 
-/// What the bounds of a run rest on: how many elements, at which step, known how.
+/// What the bounds rest on, a sentence for all optimizers of a run for which it is the same.
+fn bases(estimates: &[Estimate]) -> Vec<String> {
+    let mut bases: Vec<(&str, String, Vec<&str>)> = Vec::new();
+    for estimate in estimates {
+        let (run, basis) = (estimate.run.as_str(), basis(estimate));
+        match bases.iter_mut().find(|(of, said, _)| *of == run && *said == basis) {
+            Some((_, _, optimizers)) => optimizers.push(estimate.optimizer.name()),
+            None => bases.push((run, basis, vec![estimate.optimizer.name()])),
+        }
+    }
+    let sentence = |(run, basis, optimizers): (&str, String, Vec<&str>)| {
+        format!("{}, {}: {basis}", escaped(run), optimizers.join(", "))
+    };
+    bases.into_iter().map(sentence).collect()
+}
+
+/// How many elements, at which step, known how.
 fn basis(estimate: &Estimate) -> String {
     let known = |method: Method| estimate.tensors.iter().filter(move |tensor| tensor.method == method);
     let part = |(method, how): (Method, &str)| {
@@ -102,13 +116,12 @@ fn basis(estimate: &Estimate) -> String {
     };
     let hows = [(Method::Exact, "exact"), (Method::Bins, "in bins"), (Method::Sample, "as a sample")];
     let parts: Vec<String> = hows.into_iter().filter_map(part).collect();
-    let (run, step) = (escaped(&estimate.run), estimate.step);
     let unfinished = if estimate.finished {
         String::new()
     } else {
         format!("; not finished, recorded up to step {}", estimate.last_step)
     };
-    format!("{run}: non-zero elements after step {step}: {}{unfinished}.", parts.join(", "))
+    format!("non-zero elements after step {}: {}{unfinished}.", estimate.step, parts.join(", "))
 }
 
 fn own_epsilon(own: OwnEpsilon) -> String {
