@@ -21,7 +21,7 @@ fn runs() -> Vec<Run> {
 fn they_are_estimated_as_when_they_were_recorded() {
     let output = epsiloscope(["estimate".as_ref(), data().as_os_str(), "--format".as_ref(), "csv".as_ref()]);
     assert_eq!((output.status, output.stderr.as_str()), (0, ""));
-    assert_eq!(output.stdout, fs::read_to_string(data().join("estimates.csv")).unwrap());
+    assert_eq!(output.stdout, fs::read_to_string(data().join("../estimates.csv")).unwrap());
 }
 
 #[test]
