@@ -93,14 +93,14 @@ fn notes(estimate: &Estimate) -> Vec<String> {
 fn bases(estimates: &[Estimate]) -> Vec<String> {
     let mut bases: Vec<(&str, String, Vec<&str>)> = Vec::new();
     for estimate in estimates {
-        let (run, basis) = (estimate.run.as_str(), basis(estimate));
-        match bases.iter_mut().find(|(of, said, _)| *of == run && *said == basis) {
+        let (run, rest) = (estimate.run.as_str(), basis(estimate));
+        match bases.iter_mut().find(|(of, said, _)| *of == run && *said == rest) {
             Some((_, _, optimizers)) => optimizers.push(estimate.optimizer.name()),
-            None => bases.push((run, basis, vec![estimate.optimizer.name()])),
+            None => bases.push((run, rest, vec![estimate.optimizer.name()])),
         }
     }
-    let sentence = |(run, basis, optimizers): (&str, String, Vec<&str>)| {
-        format!("{}, {}: {basis}", escaped(run), optimizers.join(", "))
+    let sentence = |(run, rest, optimizers): (&str, String, Vec<&str>)| {
+        format!("{}, {}: {rest}", escaped(run), optimizers.join(", "))
     };
     bases.into_iter().map(sentence).collect()
 }
