@@ -243,11 +243,10 @@ fn tensor_bounds(critical: &CriticalEpsilon, p: f64, miss: f64) -> Result<(Bound
         CriticalEpsilon::Unknown => Err("not recorded"),
         _ if critical.sample_size() == 0 && critical.non_finite() > 0 => Err("no finite non-zero gradient"),
         _ if critical.sample_size() == 0 => Err("every gradient is zero"),
-        CriticalEpsilon::Bins(histogram) => Ok((
-            binned_bound(histogram, indices(p, histogram.total() as usize).0),
-            binned_bound(histogram, indices(p, histogram.total() as usize).1),
-            Method::Bins,
-        )),
+        CriticalEpsilon::Bins(histogram) => {
+            let (lower, upper) = indices(p, histogram.total() as usize);
+            Ok((binned_bound(histogram, lower), binned_bound(histogram, upper), Method::Bins))
+        }
         CriticalEpsilon::Values { sorted, complete: true, .. } => {
             let (lower, upper) = indices(p, sorted.len());
             Ok((exact_bound(sorted[lower]), exact_bound(sorted[upper]), Method::Exact))

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding as ParquetEncoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -94,14 +96,16 @@ pub(crate) fn open_table(
     bytes: Vec<u8>,
 ) -> Result<(u64, ParquetRecordBatchReader), FormatError> {
     let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
-    let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let bytes = bytes::Bytes::from(bytes);
-    let found = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), plain).map_err(parquet)?;
+    let found = ArrowReaderMetadata::load(&bytes, options.clone()).map_err(parquet)?;
     let schema = check_columns(table, path, found.schema())?;
     let rows = u64::try_from(found.metadata().file_metadata().num_rows()).unwrap_or(0);
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
-        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build());
+    // The same footer, read with our types.
+    let typed = ArrowReaderMetadata::try_new(Arc::clone(found.metadata()), options.with_schema(schema));
+    let reader = typed.and_then(|typed| {
+        ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, typed).with_batch_size(BATCH_ROWS).build()
+    });
     Ok((rows, reader.map_err(parquet)?))
 }
 
