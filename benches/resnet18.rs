@@ -83,9 +83,12 @@ fn whole_steps(copies: &[Vec<Vec<f32>>]) {
         ("histograms, summaries", Box::new(|step| observe(&mut observer, step, &mut none, false))),
         ("... and Adam's critical ε", Box::new(|step| observe(&mut other_observer, step, &mut adam, true))),
         ("... and that of all four", Box::new(|step| observe(&mut third_observer, step, &mut four, true))),
-        ("moments of Adam alone", Box::new(|step| {
-            apart.iter_mut().zip(step).for_each(|(moments, tensor)| moments[0].update(0, tensor));
-        })),
+        (
+            "moments of Adam alone",
+            Box::new(|step| {
+                apart.iter_mut().zip(step).for_each(|(moments, tensor)| moments[0].update(0, tensor));
+            }),
+        ),
         ("summaries alone", Box::new(|step| step.iter().for_each(|tensor| _ = black_box(Summary::of(tensor))))),
     ];
     let mut turns = copies.iter().cycle();
