@@ -17,9 +17,9 @@ fn oracle(synthetic: &Synthetic, tensor: usize, optimizer: Optimizer) -> Option<
         for (element, g) in synthetic.gradients(tensor, step).into_iter().enumerate() {
             m[element] = g.mul_add(rest1, m[element] * beta1);
             let x = match optimizer {
-                Optimizer::Adam | Optimizer::RmsProp => g,
                 Optimizer::AdaBelief => g - m[element],
                 Optimizer::AdaMomentum => m[element],
+                _ => g,
             };
             s[element] = (rest2 * x).mul_add(x, s[element] * beta2);
         }
@@ -29,6 +29,7 @@ fn oracle(synthetic: &Synthetic, tensor: usize, optimizer: Optimizer) -> Option<
         Optimizer::Adam => (s / correction).sqrt(),
         Optimizer::RmsProp => s.sqrt(),
         Optimizer::AdaBelief | Optimizer::AdaMomentum => rest2 * s / correction,
+        _ => unreachable!("no default"),
     };
     let mut values: Vec<f32> = s.into_iter().map(statistic).filter(|&value| value != 0.0).collect();
     values.sort_by(f32::total_cmp);

@@ -86,7 +86,7 @@ impl Synthetic {
     pub(crate) fn write_unfinished(&self, dir: &Path) -> RunWriter {
         let mut writer = RunWriter::create(dir, self.manifest(dir), self.options).expect("the run can be created");
         let moments = |tensor: &SyntheticTensor| {
-            Optimizer::ALL.map(|optimizer| Moments::new(optimizer, Decay::default(), tensor.numel))
+            Optimizer::DEFAULT.map(|optimizer| Moments::new(optimizer, Decay::default(), tensor.numel))
         };
         let mut moments: Vec<[Moments; 4]> = self.tensors.iter().map(moments).collect();
         for step in 1..=self.steps {
@@ -116,7 +116,7 @@ impl Synthetic {
         manifest.critical_epsilon_decay = self.snapshots.then_some(DecayRates { beta1: 0.9, beta2: 0.999 });
         manifest.quantities = vec![GRADIENT.to_owned()];
         if self.snapshots {
-            manifest.quantities.extend(Optimizer::ALL.map(Optimizer::quantity));
+            manifest.quantities.extend(Optimizer::DEFAULT.map(Optimizer::quantity));
         }
         manifest.tensors = (0..self.tensors.len())
             .map(|tensor| TensorInfo {

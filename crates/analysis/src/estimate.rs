@@ -43,7 +43,7 @@ pub struct EstimateOptions {
 impl Default for EstimateOptions {
     /// The paper's p = 0.98 with the run's own decay rates, for every optimizer; intervals of 95 %.
     fn default() -> Self {
-        Self { optimizers: Optimizer::ALL.to_vec(), beta1: None, beta2: None, percentile: 0.98, confidence: 0.95 }
+        Self { optimizers: Optimizer::DEFAULT.to_vec(), beta1: None, beta2: None, percentile: 0.98, confidence: 0.95 }
     }
 }
 

@@ -58,7 +58,8 @@ Examples:
 pub(crate) struct EstimateArgs {
     #[command(flatten)]
     pub(crate) runs: RunsArg,
-    /// Optimizers: adam, rmsprop, adabelief, adamomentum [default: all]
+    /// Optimizers: adam, amsgrad, radam, rmsprop, rmsprop-centered, adagrad, adabelief, adamomentum, eadam, yogi
+    /// [default: adam, rmsprop, adabelief, adamomentum]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     pub(crate) optimizer: Vec<Optimizer>,
     /// Share of each tensor's elements that its upper bound leaves below it, and its lower bound above it

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
 fn options(args: &EstimateArgs) -> EstimateOptions {
     let mut optimizers = args.optimizer.clone();
     if optimizers.is_empty() {
-        optimizers = Optimizer::ALL.to_vec();
+        optimizers = Optimizer::DEFAULT.to_vec();
     }
     optimizers.sort_unstable();
     optimizers.dedup();

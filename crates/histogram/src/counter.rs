@@ -11,6 +11,8 @@
 //! Rare values, those at the ends of the range of floats and the subnormals, infinities and NaN beyond, are counted
 //! roughly at first and placed exactly at the end of each block that had any. So the fast loop has no branch on them.
 
+use std::ops::{Range, RangeInclusive};
+
 use crate::bins::{self, SlotTable, slot, slot_of};
 use crate::histogram::Histogram;
 
@@ -19,7 +21,14 @@ const BLOCK: usize = 65_536;
 const LANES: usize = 8;
 /// The padding keeps equal slots of two lanes 1088 bytes apart modulo 4 KiB.
 const LANE_STRIDE: usize = slot::COUNT + 240;
-const N_BINS: usize = (bins::MAX_BIN - bins::MIN_BIN + 1) as usize;
+/// Blocks of fewer elements are counted in one lane.
+const FEW: usize = 256;
+/// Slots that are drained together.
+const GROUP: usize = 16;
+/// Slots of common values; the last group may reach beyond, where there is nothing.
+const COMMON: RangeInclusive<usize> = slot::of_bin(*slot::LOWEST.end() + 1)..=slot::of_bin(*slot::HIGHEST.start() - 1);
+/// One per bin, and room for the last group.
+const N_TOTALS: usize = (bins::MAX_BIN - bins::MIN_BIN + 1) as usize + GROUP;
 
 /// First and last slot of the two groups that hold rare values, and of zero.
 const RARE_SLOTS: [(usize, usize); 2] = [
@@ -44,10 +53,14 @@ type Lanes = [[u32; LANE_STRIDE]; LANES];
 pub struct Counter {
     table: &'static SlotTable,
     lanes: Box<Lanes>,
-    /// Elements counted in `lanes` since they were last drained; below `u32::MAX`, so no lane overflows.
+    /// Lanes that may hold counts, the first so many.
+    used_lanes: usize,
+    /// Elements counted in `lanes` since they were last drained; below `u32::MAX`, so nothing overflows.
     pending: u32,
-    /// Counts of bins `MIN_BIN..=MAX_BIN`.
+    /// Counts of bins from `MIN_BIN` on.
     totals: Vec<u64>,
+    /// The totals that may not be zero.
+    touched: Range<usize>,
     zeros: u64,
     nan: u64,
     pos_inf: u64,
@@ -66,8 +79,10 @@ impl Counter {
         Self {
             table: bins::slot_table(),
             lanes: new_lanes(),
+            used_lanes: 0,
             pending: 0,
-            totals: vec![0; N_BINS],
+            totals: vec![0; N_TOTALS],
+            touched: 0..0,
             zeros: 0,
             nan: 0,
             pos_inf: 0,
@@ -82,7 +97,13 @@ impl Counter {
                 self.drain();
             }
             self.pending += block.len() as u32;
-            count_block(self.table, &mut self.lanes, block);
+            if block.len() < FEW {
+                self.used_lanes = self.used_lanes.max(1);
+                count_in_lane(self.table, &mut self.lanes[0], block);
+            } else {
+                self.used_lanes = LANES;
+                count_block(self.table, &mut self.lanes, block);
+            }
             self.settle_rare_values(block);
         }
     }
@@ -91,32 +112,37 @@ impl Counter {
     pub fn take(&mut self) -> Histogram {
         self.drain();
         let apart = [&mut self.zeros, &mut self.nan, &mut self.pos_inf, &mut self.neg_inf].map(std::mem::take);
-        let histogram = Histogram::from_counts(bins::MIN_BIN, &self.totals, apart);
-        self.totals.fill(0);
+        let touched = std::mem::take(&mut self.touched);
+        let counts = &mut self.totals[touched.clone()];
+        let histogram = Histogram::from_counts(bins::MIN_BIN + touched.start as i32, counts, apart);
+        counts.fill(0);
         histogram
     }
 
     /// Adds the lanes to the totals.
     fn drain(&mut self) {
-        if self.pending == 0 {
-            return;
-        }
-        let (first, last) = (slot::LOWEST.end() + 1, slot::HIGHEST.start() - 1);
-        let totals = &mut self.totals[(first - bins::MIN_BIN) as usize..];
-        for lane in &mut self.lanes[..] {
-            let common = &mut lane[slot::of_bin(first)..=slot::of_bin(last)];
-            for (total, count) in totals.iter_mut().zip(common) {
-                *total += u64::from(std::mem::take(count));
+        let lanes = &mut self.lanes[..self.used_lanes];
+        for first in COMMON.step_by(GROUP) {
+            if is_empty(lanes, first) {
+                continue;
             }
-            lane[slot::UNUSED] = 0;
+            let start = total_of_bin(first as i32 - slot::BIAS);
+            self.touched = hull(&self.touched, start..start + GROUP);
+            let totals = &mut self.totals[start..start + GROUP];
+            for lane in &mut *lanes {
+                for (total, count) in totals.iter_mut().zip(&mut lane[first..first + GROUP]) {
+                    *total += u64::from(std::mem::take(count));
+                }
+            }
         }
-        self.pending = 0;
+        lanes.iter_mut().for_each(|lane| lane[slot::UNUSED] = 0);
+        (self.pending, self.used_lanes) = (0, 0);
     }
 
     /// Replaces the rough counts of rare values, if the block just counted had any, by exact ones.
     fn settle_rare_values(&mut self, block: &[f32]) {
         // Zeros share their slot with the least subnormals.
-        let zeros_or_rare: u64 = RARE_SLOTS.map(|slots| self.take_rough(slots)).iter().sum();
+        let zeros_or_rare = self.take_rough();
         if zeros_or_rare == 0 {
             return;
         }
@@ -129,15 +155,15 @@ impl Counter {
         }
     }
 
-    /// Empties slots of all lanes.
-    fn take_rough(&mut self, (first, last): (usize, usize)) -> u64 {
-        let mut taken = 0;
-        for lane in &mut self.lanes[..] {
-            let slots = &mut lane[first..=last];
-            let count: u32 = slots.iter().sum();
-            if count > 0 {
-                slots.fill(0);
-                taken += u64::from(count);
+    /// Empties the slots of zeros and rare values, of which most blocks have none.
+    fn take_rough(&mut self) -> u64 {
+        let rough = |lane: &[u32; LANE_STRIDE]| -> u32 {
+            RARE_SLOTS.map(|(first, last)| lane[first..=last].iter().sum::<u32>()).iter().sum()
+        };
+        let taken = self.lanes[..self.used_lanes].iter().map(|lane| u64::from(rough(lane))).sum();
+        if taken > 0 {
+            for lane in &mut self.lanes[..self.used_lanes] {
+                RARE_SLOTS.iter().for_each(|&(first, last)| lane[first..=last].fill(0));
             }
         }
         taken
@@ -145,12 +171,35 @@ impl Counter {
 
     fn count_exactly(&mut self, value: f32) {
         match bins::bin_of(value) {
-            Some(bin) => self.totals[(bin - bins::MIN_BIN) as usize] += 1,
+            Some(bin) => {
+                let total = total_of_bin(bin);
+                self.totals[total] += 1;
+                self.touched = hull(&self.touched, total..total + 1);
+            }
             None if value.is_nan() => self.nan += 1,
             None if value > 0.0 => self.pos_inf += 1,
             None => self.neg_inf += 1,
         }
     }
+}
+
+/// Where the total of a bin stands.
+fn total_of_bin(bin: i32) -> usize {
+    (bin - bins::MIN_BIN) as usize
+}
+
+/// The least range that holds two.
+fn hull(a: &Range<usize>, b: Range<usize>) -> Range<usize> {
+    if a.is_empty() { b } else { a.start.min(b.start)..a.end.max(b.end) }
+}
+
+/// Whether no lane has a count in the group of slots from `first` on.
+fn is_empty(lanes: &[[u32; LANE_STRIDE]], first: usize) -> bool {
+    let mut seen = [0; GROUP];
+    for lane in lanes {
+        seen.iter_mut().zip(&lane[first..first + GROUP]).for_each(|(seen, count)| *seen |= count);
+    }
+    seen == [0; GROUP]
 }
 
 fn new_lanes() -> Box<Lanes> {
@@ -181,6 +230,13 @@ fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32]) {
         return;
     }
     count_by_table(table, lanes, block);
+}
+
+/// For so few values that draining eight lanes would cost more than waiting for one.
+fn count_in_lane(table: &SlotTable, lane: &mut [u32; LANE_STRIDE], values: &[f32]) {
+    for value in values {
+        lane[slot_of(table, value.to_bits())] += 1;
+    }
 }
 
 /// The simple version, for any processor.
@@ -379,7 +435,7 @@ mod tests {
         let (mut chosen, mut by_table) = (Counter::new(), Counter::new());
         chosen.count(&values);
         for block in values.chunks(BLOCK) {
-            by_table.pending += block.len() as u32;
+            (by_table.used_lanes, by_table.pending) = (LANES, by_table.pending + block.len() as u32);
             count_by_table(by_table.table, &mut by_table.lanes, block);
             by_table.settle_rare_values(block);
         }

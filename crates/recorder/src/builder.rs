@@ -43,7 +43,7 @@ impl<'a> RecorderBuilder<'a> {
             mode: Mode::Monitoring,
             magnitudes: DEFAULT_MAGNITUDES,
             histograms: true,
-            optimizers: Optimizer::ALL.to_vec(),
+            optimizers: Optimizer::DEFAULT.to_vec(),
             gradient: GradientDefinition {
                 accumulated_batches: 1,
                 unscaled: false,

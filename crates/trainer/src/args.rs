@@ -277,10 +277,8 @@ mod tests {
         assert_eq!("none".parse(), Ok(CriticalEpsilon(Vec::new())));
         assert_eq!("adabelief,adam".parse(), Ok(CriticalEpsilon(vec![Optimizer::AdaBelief, Optimizer::Adam])));
         let fault = "adam,lion".parse::<CriticalEpsilon>();
-        assert_eq!(
-            fault,
-            Err(r#"unknown optimizer "lion": expected one of adam, rmsprop, adabelief, adamomentum, or none"#
-                .to_owned())
-        );
+        let fault = fault.unwrap_err();
+        assert!(fault.starts_with(r#"unknown optimizer "lion": expected one of adam, "#), "{fault}");
+        assert!(fault.ends_with(", yogi, or none"), "{fault}");
     }
 }

@@ -1,0 +1,172 @@
+//! One pass over the elements; compiled for FMA where the processor has it, with the same bits where it has not.
+
+use crate::{Decay, Optimizer};
+
+/// Moments of some elements; empty where the optimizer has none.
+pub(crate) struct Slices<'a> {
+    pub(crate) first: &'a mut [f32],
+    pub(crate) second: &'a mut [f32],
+    pub(crate) max: &'a mut [f32],
+}
+
+/// The same, only to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Settled<'a> {
+    pub(crate) first: &'a [f32],
+    pub(crate) second: &'a [f32],
+    pub(crate) max: &'a [f32],
+}
+
+/// What turns second moments into critical ε after step t.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Correction {
+    /// 1 − β2^t.
+    bias: f32,
+    /// 1 − β2, what one step of an ε that is added at every step contributes.
+    in_place_share: f32,
+}
+
+impl Correction {
+    pub(crate) fn after(steps: u64, Decay { beta2, .. }: Decay) -> Self {
+        Self { bias: (1.0 - beta2.powf(steps as f64)) as f32, in_place_share: (1.0 - beta2) as f32 }
+    }
+}
+
+/// Defines `$name`, which runs `$any` compiled for AVX2 and FMA where the processor has both.
+macro_rules! compiled_twice {
+    ($(#[$doc:meta])* $name:ident, $fma:ident, $any:ident, ($($argument:ident: $type:ty),*)) => {
+        $(#[$doc])*
+        pub(crate) fn $name($($argument: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                #[expect(unsafe_code, reason = "calling a function compiled for AVX2 and FMA")]
+                // SAFETY: the processor has both, as just checked.
+                unsafe {
+                    $fma($($argument),*);
+                }
+                return;
+            }
+            $any($($argument),*);
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn $fma($($argument: $type),*) {
+            $any($($argument),*);
+        }
+    };
+}
+
+compiled_twice! {
+    /// Takes one gradient per element into the moments.
+    update, update_fma, update_any, (optimizer: Optimizer, decay: Decay, moments: Slices<'_>, gradients: &[f32])
+}
+
+compiled_twice! {
+    /// Writes one critical ε per element.
+    critical, critical_fma, critical_any,
+    (optimizer: Optimizer, correction: Correction, moments: Settled<'_>, epsilons: &mut [f32])
+}
+
+#[inline(always)]
+fn update_any(optimizer: Optimizer, decay: Decay, moments: Slices<'_>, gradients: &[f32]) {
+    // Scalars are doubles until an operation on floats takes them, as in PyTorch.
+    let (beta1, beta1_rest) = (decay.beta1 as f32, (1.0 - decay.beta1) as f32);
+    let (beta2, beta2_rest) = (decay.beta2 as f32, (1.0 - decay.beta2) as f32);
+    // v.mul_(β2).addcmul_(x, x, value=1−β2)
+    let square = |v: f32, x: f32| (beta2_rest * x).mul_add(x, beta2 * v);
+    // m.mul_(β1).add_(g, alpha=1−β1)
+    let mean = |m: f32, g: f32| g.mul_add(beta1_rest, beta1 * m);
+    let Slices { first, second, max } = moments;
+    let seconds = second.iter_mut().zip(gradients);
+    match optimizer {
+        Optimizer::Adam | Optimizer::RAdam | Optimizer::RmsProp | Optimizer::EAdam => {
+            seconds.for_each(|(v, &g)| *v = square(*v, g));
+        }
+        Optimizer::AmsGrad => seconds.zip(max).for_each(|((v, &g), max)| {
+            *v = square(*v, g);
+            // torch.maximum, which hands NaN on.
+            *max = if *v <= *max { *max } else { *v };
+        }),
+        Optimizer::RmsPropCentered => seconds.zip(first).for_each(|((v, &g), mean)| {
+            *v = square(*v, g);
+            *mean = lerp(*mean, g, beta2_rest);
+        }),
+        // Σ.addcmul_(g, g, value=1)
+        Optimizer::AdaGrad => seconds.for_each(|(sum, &g)| *sum = g.mul_add(g, *sum)),
+        Optimizer::AdaBelief => seconds.zip(first).for_each(|((s, &g), m)| {
+            *m = mean(*m, g);
+            *s = square(*s, g - *m);
+        }),
+        Optimizer::AdaMomentum => seconds.zip(first).for_each(|((s, &g), m)| {
+            *m = mean(*m, g);
+            *s = square(*s, *m);
+        }),
+        // v.addcmul_(sign(v − g²), g², value=−(1−β2))
+        Optimizer::Yogi => seconds.for_each(|(v, &g)| *v = (-beta2_rest * sign(*v - g * g)).mul_add(g * g, *v)),
+    }
+}
+
+#[inline(always)]
+fn critical_any(optimizer: Optimizer, correction: Correction, moments: Settled<'_>, epsilons: &mut [f32]) {
+    let Correction { bias, in_place_share } = correction;
+    let Settled { first, second, max } = moments;
+    let root = |v: f32| (v / bias).sqrt();
+    match optimizer {
+        Optimizer::Adam | Optimizer::Yogi => map(second, epsilons, root),
+        Optimizer::AmsGrad => map(max, epsilons, root),
+        Optimizer::RAdam | Optimizer::RmsProp | Optimizer::AdaGrad => map(second, epsilons, f32::sqrt),
+        Optimizer::RmsPropCentered => {
+            for ((epsilon, &v), &mean) in epsilons.iter_mut().zip(second).zip(first) {
+                // v.addcmul(ḡ, ḡ, value=−1).sqrt_()
+                *epsilon = (-mean).mul_add(mean, v).sqrt();
+            }
+        }
+        Optimizer::AdaBelief | Optimizer::AdaMomentum | Optimizer::EAdam => {
+            map(second, epsilons, |s| in_place_share * s / bias);
+        }
+    }
+}
+
+#[inline(always)]
+fn map(values: &[f32], results: &mut [f32], function: impl Fn(f32) -> f32) {
+    for (result, &value) in results.iter_mut().zip(values) {
+        *result = function(value);
+    }
+}
+
+/// `torch.lerp`, which starts from the nearer end.
+#[inline(always)]
+fn lerp(start: f32, end: f32, weight: f32) -> f32 {
+    let difference = end - start;
+    if weight < 0.5 { weight.mul_add(difference, start) } else { (weight - 1.0).mul_add(difference, end) }
+}
+
+/// `torch.sign`: 0 of zeros and of NaN.
+#[inline(always)]
+fn sign(value: f32) -> f32 {
+    f32::from(u8::from(value > 0.0)) - f32::from(u8::from(value < 0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiled_variants_agree_to_the_last_bit() {
+        let gradients: Vec<f32> = (1..1000).map(|i| ((i * 7919 % 1009) as f32 - 500.0) * 1e-5).collect();
+        let bits = |values: &[Vec<f32>]| -> Vec<u32> { values.iter().flatten().map(|value| value.to_bits()).collect() };
+        for optimizer in Optimizer::ALL {
+            let run = |update: fn(_, _, Slices<'_>, &[f32]), critical: fn(_, _, Settled<'_>, &mut [f32])| {
+                let [mut first, mut second, mut max] = [1e-3, 1e-6, 1.01e-6].map(|value| vec![value; gradients.len()]);
+                let slices = Slices { first: &mut first, second: &mut second, max: &mut max };
+                update(optimizer, Decay::default(), slices, &gradients);
+                let mut epsilons = vec![0.0; gradients.len()];
+                let settled = Settled { first: &first, second: &second, max: &max };
+                critical(optimizer, Correction::after(3, Decay::default()), settled, &mut epsilons);
+                bits(&[first, second, max, epsilons])
+            };
+            assert_eq!(run(update, critical), run(update_any, critical_any), "{optimizer}");
+        }
+    }
+}
