@@ -32,10 +32,12 @@ impl Buffers {
             self.tensors.push(step, &observation);
             self.magnitudes.push(step, observation);
         }
-        for (name, value) in record.user_scalars {
-            self.scalars.rows.push((step, name, value));
-        }
+        self.push_scalars(step, record.user_scalars);
         self.steps.rows.push((step, record.scalars));
+    }
+
+    pub(crate) fn push_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
+        self.scalars.rows.extend(scalars.into_iter().map(|(name, value)| (step, name, value)));
     }
 
     /// Rows of the longest table.
@@ -223,8 +225,7 @@ impl Tensors {
     fn push(&mut self, step: i64, observation: &Observation) {
         let Observation { histogram, summary, .. } = observation;
         self.keys.push(step, observation, 1);
-        let counts =
-            [histogram.numel(), histogram.zeros(), histogram.nan(), histogram.pos_inf(), histogram.neg_inf()];
+        let counts = [histogram.numel(), histogram.zeros(), histogram.nan(), histogram.pos_inf(), histogram.neg_inf()];
         for (column, count) in self.counts.iter_mut().zip(counts) {
             column.push(count as i64);
         }

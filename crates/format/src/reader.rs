@@ -51,8 +51,7 @@ impl Run {
     /// [`FormatError`], naming the file and what was expected.
     pub fn open(dir: &Path) -> Result<Self, FormatError> {
         let manifest = Manifest::read(dir)?;
-        let ranks: Result<Vec<Rank>, _> =
-            (0..manifest.ranks.n_recording()).map(|rank| Rank::read(dir, rank)).collect();
+        let ranks: Result<Vec<Rank>, _> = (0..manifest.ranks.n_recording()).map(|rank| Rank::read(dir, rank)).collect();
         let ranks = ranks?;
         match ranks.iter().map(|rank| rank.through).min() {
             None | Some(0) => Err(FormatError::Empty { path: dir.to_owned() }),
@@ -118,7 +117,8 @@ impl Run {
     }
 
     fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
-        let ranked = self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
+        let ranked =
+            self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
         ranked.filter(move |(_, part)| part.table == table)
     }
 
@@ -174,14 +174,12 @@ impl Run {
         table: Table,
         decode: fn(&Source<'_>) -> Result<T, FormatError>,
     ) -> impl Iterator<Item = Result<T, FormatError>> {
-        self.ranked_parts(table).flat_map(move |(rank, part)| {
-            match read_part(&self.dir, part, self.last_step) {
-                Err(fault) => vec![Err(fault)],
-                Ok(batches) => {
-                    let path = self.dir.join(part.relative_path());
-                    let source = |batch| Source { batch, path: &path, manifest: &self.manifest, rank: rank as u32 };
-                    batches.iter().map(|batch| decode(&source(batch))).collect()
-                }
+        self.ranked_parts(table).flat_map(move |(rank, part)| match read_part(&self.dir, part, self.last_step) {
+            Err(fault) => vec![Err(fault)],
+            Ok(batches) => {
+                let path = self.dir.join(part.relative_path());
+                let source = |batch| Source { batch, path: &path, manifest: &self.manifest, rank: rank as u32 };
+                batches.iter().map(|batch| decode(&source(batch))).collect()
             }
         })
     }

@@ -97,7 +97,9 @@ fn difference(before: &Manifest, now: &Manifest) -> Option<String> {
         () if names(before) != names(now) => differs("the tensors"),
         () if quantities(before) != quantities(now) => differs("the quantities"),
         () if (before.magnitudes, before.signs) != (now.magnitudes, now.signs) => differs("the recorded elements"),
-        () if before.critical_epsilon != now.critical_epsilon => differs("the decay rates or steps of critical epsilons"),
+        () if before.critical_epsilon != now.critical_epsilon => {
+            differs("the decay rates or steps of critical epsilons")
+        }
         () if before.gradient != now.gradient => differs("the definitions of gradient"),
         () if (before.ranks, before.mode) != (now.ranks, now.mode) => differs("ranks or mode"),
         () => None,

@@ -168,6 +168,14 @@ impl RunWriter {
         self.flush_if_due()
     }
 
+    /// Takes scalars of a step that came before, recorded or not.
+    pub fn append_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
+        if self.buffers.longest() < self.options.flush_rows || self.unpublished.is_none() {
+            self.through = self.through.max(step);
+            self.buffers.push_scalars(step, scalars);
+        }
+    }
+
     /// Counts steps that were to be recorded and never came.
     pub fn drop_steps(&mut self, n_steps: u64) {
         self.losses.dropped_steps += n_steps;
@@ -264,7 +272,7 @@ impl RunWriter {
                 files.push(self.encode(file, rows, range)?);
             }
         }
-        if n_steps > 0 {
+        if !files.is_empty() {
             self.next_part += files.len() as u64;
             let commit = Commit {
                 generation: self.generation,
@@ -317,8 +325,11 @@ impl RunWriter {
     fn list(&mut self, commit: &Commit) -> Result<(), FormatError> {
         let path = self.dir.join(list_name(self.rank));
         let reason = |source: serde_json::Error| source.to_string();
-        let line = parts::line(commit)
-            .map_err(|source| FormatError::PartList { path: path.clone(), line: 0, reason: reason(source) })?;
+        let line = parts::line(commit).map_err(|source| FormatError::PartList {
+            path: path.clone(),
+            line: 0,
+            reason: reason(source),
+        })?;
         if self.is_list_torn {
             let mut text = if path.exists() { fs_err::read(&path)? } else { Vec::new() };
             text.truncate(parts::complete_lines(&text).len());
