@@ -1,14 +1,14 @@
 //! PyTorch's in-place operations with their `alpha` and `value` arguments, which tch leaves out, to the same bits.
 //!
 //! PyTorch's CPU kernels multiply the first factor by `value` and fuse the rest into one multiply-add. So does
-//! `addcmul_` with a factor that is multiplied already. Half-precision kernels compute in `f32` and round once, hence
-//! the detour over a wider kind.
+//! `addcmul_` with a factor that is multiplied already. Half-precision kernels compute in `f32` and round the result,
+//! hence the detour over a wider kind; without it a factor is rounded too.
 
 use tch::{Kind, TchError, Tensor};
 
 /// `sum.add_(x, alpha=alpha)`: sum ← sum + alpha·x.
 pub(crate) fn add_scaled(sum: &mut Tensor, x: &Tensor, alpha: f64) -> Result<(), TchError> {
-    let alpha = Tensor::f_full([0_i64; 0], alpha, (wider_kind(sum), sum.device()))?;
+    let alpha = Tensor::f_full([0_i64; 0], alpha, (sum.kind(), sum.device()))?;
     in_wider_kind(sum, |sum| sum.f_addcmul_(x, &alpha))
 }
 
@@ -24,14 +24,21 @@ pub(crate) fn add_quotient(sum: &mut Tensor, x: &Tensor, y: &Tensor, value: f64)
     in_wider_kind(sum, |sum| sum.f_addcdiv_(&scaled, y))
 }
 
+/// `tensor.mul_(factor)`.
+pub(crate) fn scale(tensor: &mut Tensor, factor: f64) -> Result<(), TchError> {
+    in_wider_kind(tensor, |tensor| tensor.f_mul_scalar_(factor))
+}
+
 /// `mean.mul_(beta).add_(x, alpha=1 - beta)`: the exponential moving average of x.
 pub(crate) fn average(mean: &mut Tensor, x: &Tensor, beta: f64) -> Result<(), TchError> {
-    add_scaled(&mut mean.f_mul_scalar_(beta)?, x, 1.0 - beta)
+    scale(mean, beta)?;
+    add_scaled(mean, x, 1.0 - beta)
 }
 
 /// `mean.mul_(beta).addcmul_(x, x, value=1 - beta)`: the exponential moving average of x².
 pub(crate) fn average_square(mean: &mut Tensor, x: &Tensor, beta: f64) -> Result<(), TchError> {
-    add_product(&mut mean.f_mul_scalar_(beta)?, x, x, 1.0 - beta)
+    scale(mean, beta)?;
+    add_product(mean, x, x, 1.0 - beta)
 }
 
 fn scaled(x: &Tensor, value: f64) -> Result<Tensor, TchError> {

@@ -8,7 +8,7 @@ use tch::nn::{self, OptimizerConfig, VarStore};
 use tch::{TchError, Tensor};
 
 use crate::algorithm::check_not_negative;
-use crate::in_place::add_scaled;
+use crate::in_place::{add_scaled, scale};
 use crate::{Algorithm, OptimizerError, State, WeightDecay};
 
 /// Trains the variables of a store by an [`Algorithm`].
@@ -138,7 +138,7 @@ impl Optimizer {
                 gradient = gradient.f_detach_copy()?;
                 add_scaled(&mut gradient, &parameter, factor)?;
             }
-            WeightDecay::Decoupled(factor) => drop(parameter.f_mul_scalar_(1.0 - self.lr * factor)?),
+            WeightDecay::Decoupled(factor) => scale(&mut parameter, 1.0 - self.lr * factor)?,
         }
         self.algorithm.update(&mut parameter, &gradient, state, self.lr)
     }

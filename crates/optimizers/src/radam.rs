@@ -47,8 +47,8 @@ impl Algorithm for RAdam {
         let mut update = m_hat.f_mul_scalar(lr)?;
         if let Some(rectification) = rectification(self.beta2, state.steps()) {
             let correction = bias_correction(self.beta2, state.steps()).sqrt();
-            let adaptive = v.f_sqrt()?.f_add_scalar_(self.epsilon)?.f_reciprocal_()?.f_mul_scalar_(correction)?;
-            update = update.f_mul_(&adaptive)?.f_mul_scalar_(rectification)?;
+            let adaptive = v.f_sqrt()?.f_add_scalar_(self.epsilon)?.f_reciprocal_()?.f_mul_scalar(correction)?;
+            update = update.f_mul_(&adaptive)?.f_mul_scalar(rectification)?;
         }
         parameter.f_sub_(&update).map(drop)
     }

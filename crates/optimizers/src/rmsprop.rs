@@ -3,7 +3,7 @@
 use tch::{TchError, Tensor};
 
 use crate::algorithm::{check_not_negative, check_rate};
-use crate::in_place::{add_quotient, add_scaled, average_square};
+use crate::in_place::{add_quotient, add_scaled, average_square, scale};
 use crate::state::{FIRST_MOMENT, MOMENTUM_BUFFER, SECOND_MOMENT};
 use crate::{Algorithm, Initial, OptimizerError, State, WeightDecay};
 
@@ -76,7 +76,8 @@ impl Algorithm for RmsProp {
             return add_quotient(parameter, gradient, &denominator, -lr);
         }
         let [mut buffer] = state.handles([MOMENTUM_BUFFER]);
-        add_quotient(&mut buffer.f_mul_scalar_(self.momentum)?, gradient, &denominator, 1.0)?;
+        scale(&mut buffer, self.momentum)?;
+        add_quotient(&mut buffer, gradient, &denominator, 1.0)?;
         add_scaled(parameter, &buffer, -lr)
     }
 }
