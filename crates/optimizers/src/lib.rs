@@ -49,7 +49,9 @@
 //! | [`EAdam`] | v ← v + ε at every step; sqrt(v̂) | 1e-8 | `first_moment`, `second_moment` |
 //! | [`Yogi`] | sqrt(v̂) + ε | 1e-3 | `first_moment`, `second_moment` |
 //!
-//! On the CPU a step has the bits of PyTorch's own (`foreach=False`), and of the reference packages'.
+//! On the CPU, in `f32`, a step has the bits of PyTorch's own (`foreach=False`) or of the reference package's.
+//! `tests/python/test_optimizers.py` holds every algorithm to that, but for EAdam and AdaMomentum, which are held to
+//! their formulas, and says what to expect of other kinds.
 //!
 //! State is created with a variable's first gradient, in the variable's kind and on its device; a variable without
 //! gradient is left alone and its steps are not counted. [`Optimizer::save`] and [`Optimizer::load`] let training go on
@@ -58,7 +60,7 @@
 //! What this crate does not do:
 //! - It takes no sparse gradients, as PyTorch's Adam, and no complex parameters.
 //! - It knows one learning rate, no parameter groups.
-//! - It does not fuse a step into one kernel: a step costs what PyTorch's `foreach=False` costs.
+//! - It does not fuse a step into one kernel: each of its dozen tensor operations passes over memory.
 
 mod algorithm;
 mod checkpoint;

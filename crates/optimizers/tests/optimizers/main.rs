@@ -1,10 +1,8 @@
 //! Every algorithm through the optimizer, as a training loop uses it.
 
-#[cfg(test)]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
-#[cfg(test)]
 mod refusals;
-#[cfg(test)]
 mod states;
-#[cfg(test)]
 mod updates;
