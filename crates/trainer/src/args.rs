@@ -175,11 +175,11 @@ pub(crate) enum Model {
     Cnn,
     /// Three linear layers; 235,146 parameters.
     Mlp,
-    /// VGG11 with batch normalisation, images framed to 32×32; 9,229,962 parameters.
+    /// VGG11 with batch normalisation, images in a frame of 32×32; 9,229,962 parameters.
     Vgg11,
-    /// ResNet18 for small images; 11,172,810 parameters.
+    /// A residual network of 18 layers for small images; 11,172,810 parameters.
     Resnet18,
-    /// The same with a quarter of the channels; 701,466 parameters.
+    /// The same with a quarter of the channels; 701,178 parameters.
     Resnet18Narrow,
     /// A language model over bytes: LSTM layers, 256 units wide.
     Lstm,

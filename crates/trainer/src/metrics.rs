@@ -1,5 +1,6 @@
 //! What training says of its test metrics in a file of its own.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -27,7 +28,10 @@ impl MetricsFile {
     }
 
     pub(crate) fn append(&mut self, epoch: i32, step: usize, metrics: &[Metric]) -> anyhow::Result<()> {
-        let rows: String = metrics.iter().map(|(metric, value)| format!("{epoch},{step},{metric},{value}\n")).collect();
+        let mut rows = String::new();
+        for (metric, value) in metrics {
+            let _ = writeln!(rows, "{epoch},{step},{metric},{value}");
+        }
         self.write(&rows)
     }
 

@@ -97,3 +97,47 @@ impl FeedForward {
 pub(crate) fn layer_norm(path: nn::Path<'_>) -> nn::LayerNorm {
     nn::layer_norm(path, vec![WIDTH], LayerNormConfig::default())
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::nn::VarStore;
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    /// Section 3.2.2 of the paper, head by head.
+    fn by_heads(attention: &Attention, input: &Tensor, keys: &Tensor, allowed: &Tensor) -> Tensor {
+        let size = WIDTH / N_HEADS;
+        let head = |index: i64| {
+            let part = |layer: &nn::Linear, input: &Tensor| layer.forward(input).narrow(-1, index * size, size);
+            let (query, key) = (part(&attention.query, &attention.norm.forward(input)), part(&attention.key, keys));
+            let scores = query.matmul(&key.transpose(1, 2)) / (size as f64).sqrt();
+            let weights = scores.masked_fill(&allowed.logical_not(), f64::NEG_INFINITY).softmax(-1, Kind::Float);
+            weights.matmul(&part(&attention.value, keys))
+        };
+        let joined = Tensor::cat(&(0..N_HEADS).map(head).collect::<Vec<_>>(), -1);
+        input + attention.output.forward(&joined)
+    }
+
+    #[test]
+    fn attention_equals_that_of_its_heads() {
+        tch::manual_seed(1);
+        let (var_store, cpu) = (VarStore::new(Device::Cpu), (Kind::Float, Device::Cpu));
+        let attention = Attention::new(&var_store.root());
+        let (input, memory) = (Tensor::randn([2, 5, WIDTH], cpu), Tensor::randn([2, 3, WIDTH], cpu));
+        let lower = Tensor::ones([5, 5], (Kind::Bool, Device::Cpu)).tril(0);
+        let normed = attention.norm.forward(&input);
+        let mask = Tensor::from_slice(&[true, true, false, true, true, true]).view([2, 1, 1, 3]);
+        let long_mask = Tensor::from_slice(&[true, false, true, true, true]).view([1, 1, 1, 5]);
+        let cases = [
+            (Attended::Preceding, &normed, lower),
+            (Attended::Unmasked(&long_mask), &normed, long_mask.view([1, 1, 5])),
+            (Attended::Memory(&memory, &mask), &memory, mask.view([2, 1, 3])),
+        ];
+        for (attended, keys, allowed) in cases {
+            let expected = by_heads(&attention, &input, keys, &allowed);
+            let found = attention.forward(&input, attended, false);
+            assert!(found.allclose(&expected, 1e-5, 1e-6, false), "{attended:?}");
+        }
+    }
+}

@@ -1,4 +1,5 @@
-//! ResNet18 (He et al. 2015, arXiv 1512.03385, table 1) with the stem for small images: one 3×3 convolution, no pooling.
+//! A residual network of 18 layers (He et al. 2015, arXiv 1512.03385, table 1) with the stem for small images: one 3×3
+//! convolution, no pooling.
 //! Every shortcut that changes the shape is a 1×1 convolution (option B).
 
 use tch::Tensor;

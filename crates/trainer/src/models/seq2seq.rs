@@ -67,3 +67,35 @@ impl DecoderBlock {
         self.feed_forward.forward(&self.source_attention.forward(&target, memory, train), train)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::nn::VarStore;
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn neither_padding_nor_later_targets_but_every_source_token_shows_in_the_logits() {
+        tch::manual_seed(1);
+        let var_store = VarStore::new(Device::Cpu);
+        let network = seq2seq(&var_store.root(), 9, 2);
+        let tokens = |length| Tensor::randint(9, [2, length], (Kind::Int64, Device::Cpu));
+        let (source, target) = (tokens(4), tokens(5));
+        let logits = |source: &Tensor, length: i64, target: &Tensor| {
+            let mask = Tensor::arange(source.size()[1], (Kind::Int64, Device::Cpu)).less(length).unsqueeze(0);
+            network.forward_t(source, &mask, target, false)
+        };
+        let expected = logits(&source, 4, &target);
+        let padded = Tensor::cat(&[&source, &tokens(3)], 1);
+        assert!(logits(&padded, 4, &target).allclose(&expected, 1e-5, 1e-5, false));
+        let begun = logits(&source, 4, &target.narrow(1, 0, 3));
+        assert!(begun.allclose(&expected.narrow(1, 0, 3), 1e-5, 1e-5, false));
+        for position in 0..4 {
+            let changed = source.copy();
+            changed.narrow(1, position, 1).copy_(&(source.narrow(1, position, 1) + 1).remainder(9));
+            let difference = (logits(&changed, 4, &target) - &expected).abs().amax([2], false);
+            assert!(difference.min().double_value(&[]) > 1e-5, "source position {position}");
+        }
+    }
+}

@@ -42,14 +42,14 @@ impl Language {
         let n_layers = options.layers.unwrap_or(DEFAULT_LAYERS);
         let text = read(&file, context)?;
         let vocabulary = Vocabulary::of(&text);
-        let (train, test) = text.split_at(text.len() - text.len() / HELD_OUT);
+        let (learned, held_out) = text.split_at(text.len() - text.len() / HELD_OUT);
         let windows = |part| Windows::of(&vocabulary, part, context, root.device());
         Ok(Self {
             context,
             n_layers,
             network: Box::new(build(root, vocabulary.len(), n_layers)),
-            train: windows(train),
-            test: windows(test),
+            train: windows(learned),
+            test: windows(held_out),
             file,
         })
     }

@@ -46,13 +46,13 @@ impl Translation {
         };
         let n_layers = options.layers.unwrap_or(DEFAULT_LAYERS);
         let vocabulary = Vocabulary::of(pairs.iter().flat_map(|(source, target)| [source, target]).flat_map(bytes));
-        let (train, test) = pairs.split_at(pairs.len() - pairs.len() / HELD_OUT);
+        let (learned, held_out) = pairs.split_at(pairs.len() - pairs.len() / HELD_OUT);
         Ok(Self {
             data,
             n_layers,
             network: seq2seq(root, i64::from(N_SPECIAL) + vocabulary.len(), n_layers),
-            train: Pairs::of(&vocabulary, train, root.device()),
-            test: Pairs::of(&vocabulary, test, root.device()),
+            train: Pairs::of(&vocabulary, learned, root.device()),
+            test: Pairs::of(&vocabulary, held_out, root.device()),
         })
     }
 
