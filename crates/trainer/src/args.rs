@@ -73,7 +73,7 @@ pub(crate) struct Options {
 
     /// What to learn from. Images: a directory of IDX files, gzipped or not, named as MNIST and Fashion-MNIST name them
     /// [default: data/fashion-mnist-subset]. Language models: a text [default: data/opticks/opticks.txt]. seq2seq: lines
-    /// of source<TAB>target [default: English and German number words, made up]. The last tenth of text and lines is
+    /// of `source<TAB>target` [default: English and German number words]. The last tenth of text and lines is
     /// held out.
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,

@@ -15,7 +15,7 @@ use crate::output;
 use crate::progress::Progress;
 use crate::workloads::{self, Metric, Workload};
 
-/// Trains and records as asked; the exit code tells whether recording lasted to the end.
+/// Trains and records as asked; the exit code tells whether all of it was written.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let options = args.command.options();
     let device = device(options.device)?;
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         optimizer: optimizer(options, &var_store)?,
         recorder: recorder(&args.command, &var_store, &*workload)?,
         metrics,
+        metrics_lost: false,
         progress: Progress::new(n_steps(options, &*workload)),
         workload,
         warned: false,
@@ -47,6 +48,8 @@ struct Training<'a> {
     optimizer: nn::Optimizer,
     recorder: Recorder,
     metrics: Option<MetricsFile>,
+    /// Whether the metrics of an epoch could not be written.
+    metrics_lost: bool,
     progress: Progress,
     /// Whether a failure of the recorder has been told.
     warned: bool,
@@ -102,7 +105,8 @@ impl Training<'_> {
         self.progress.line(&format!("epoch {epoch}: {}", told.join(", ")));
         let appended = self.metrics.as_mut().map(|file| file.append(epoch, step, metrics));
         if let Some(Err(fault)) = appended {
-            self.progress.line(&format!("epsiloscope-record: {}", escaped(&format!("{fault:#}"))));
+            self.metrics_lost = true;
+            self.progress.line(&format!("epsiloscope-record: metrics lost: {}", escaped(&format!("{fault:#}"))));
         }
     }
 
@@ -121,7 +125,7 @@ impl Training<'_> {
         match finished {
             Ok(()) => {
                 self.progress.line(&format!("{n_steps} steps recorded in {out}; next: epsiloscope estimate {out}"));
-                return ExitCode::SUCCESS;
+                return ExitCode::from(u8::from(self.metrics_lost));
             }
             Err(fault) if !self.warned => {
                 self.progress.line(&format!("epsiloscope-record: recording failed: {}", escaped(&fault.to_string())));

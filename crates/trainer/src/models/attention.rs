@@ -22,7 +22,8 @@ pub(crate) enum Attended<'a> {
     Memory(&'a Tensor, &'a Tensor),
 }
 
-/// Attention of several heads.
+/// Attention of several heads, with PyTorch's biases. Those of the keys move all scores of a query alike, which cancels
+/// in the softmax: their gradients are rounding noise.
 #[derive(Debug)]
 pub(crate) struct Attention {
     norm: nn::LayerNorm,
