@@ -13,7 +13,7 @@ Examples:
   Train and record with another optimizer and ε
     epsiloscope-record train --optimizer rmsprop --epsilon 1e-4 --out runs/a
   A language model with clipped gradients, on the text that the project carries
-    epsiloscope-record train --model lstm --layers 2 --clip-norm 1 \\
+    epsiloscope-record train --model lstm --lr 3e-3 --clip-norm 1 --epochs 3 \\
       --metrics lstm.csv --out runs/lstm
   Translation of number words, four batches to a step
     epsiloscope-record train --model seq2seq --batch-size 16 \\

@@ -158,7 +158,54 @@ fn padded(rows: impl Iterator<Item = Vec<i16>>) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+    use tch::nn::{OptimizerConfig as _, VarStore};
+
     use super::*;
+    use crate::args::Args;
+
+    /// Held-out lines that greedy decoding gives exactly.
+    fn decoded(translation: &Translation) -> usize {
+        let _no_grad = tch::no_grad_guard();
+        let n_pairs = translation.test.sources.size()[0];
+        let is_exact = |example: &i64| {
+            let (source, target) = translation.test.batch(&Tensor::from_slice(&[*example]));
+            let mut begun = Tensor::from_slice(&[i64::from(BEGIN)]).view([1, 1]);
+            while begun.size()[1] < target.size()[1] {
+                let next =
+                    translation.network.forward_t(&source, &source.ones_like().to_kind(Kind::Bool), &begun, false);
+                begun = Tensor::cat(&[begun, next.select(1, -1).argmax(-1, true)], 1);
+            }
+            begun == target
+        };
+        (0..n_pairs).filter(is_exact).count()
+    }
+
+    #[test]
+    fn exact_match_is_that_of_greedy_decoding() {
+        tch::manual_seed(1);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("reversed.tsv");
+        let lines = (100..300).map(|n| format!("{n}\t{}\n", n.to_string().chars().rev().collect::<String>()));
+        fs_err::write(&file, lines.collect::<Vec<_>>().concat()).unwrap();
+        let words = ["epsiloscope-record", "train", "--out", "run", "--layers", "1", "--data", file.to_str().unwrap()];
+        let args = Args::parse_from(words);
+        let var_store = VarStore::new(Device::Cpu);
+        let translation = Translation::open(args.command.options(), &var_store.root()).unwrap();
+        let mut optimizer = nn::Adam::default().build(&var_store, 3e-3).unwrap();
+        let mut counts = Vec::new();
+        for _epoch in 0..12 {
+            let order = Tensor::randperm(translation.n_examples(), (Kind::Int64, Device::Cpu));
+            for examples in order.split(30, 0) {
+                optimizer.backward_step(&translation.loss(&examples));
+            }
+            let (metric, share) = translation.evaluate()[0];
+            let count = decoded(&translation);
+            assert_eq!((metric, (20.0 * share).round() as usize), ("test_exact_match", count));
+            counts.push(count);
+        }
+        assert!(counts[0] < 10 && counts.iter().any(|&count| 10 < count), "{counts:?}");
+    }
 
     #[test]
     fn lines_are_framed_and_padded_and_a_batch_is_as_wide_as_its_longest() {
