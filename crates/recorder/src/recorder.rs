@@ -182,9 +182,8 @@ impl Recorder {
         let overflow = info.loss_scale.is_some() && !all_finite(&gradients).map_err(RecorderError::Count)?;
         let wanted = self.wanted(info, is_recorded, overflow);
         for (index, gradient) in gradients.iter().enumerate() {
-            if let Some(gradient) = gradient {
-                self.engine.take(index, gradient, wanted).map_err(|source| self.torch_fault(index, source))?;
-            }
+            let taken = self.engine.take(index, gradient.as_ref(), wanted);
+            taken.map_err(|source| self.torch_fault(index, source))?;
         }
         if !is_recorded {
             return Ok(None);
@@ -202,7 +201,7 @@ impl Recorder {
         Wanted {
             gradient: is_recorded,
             moments,
-            critical_epsilon: is_recorded && moments && critical_epsilon,
+            critical_epsilon: is_recorded && self.options.has_moments && critical_epsilon,
             elements: info.snapshot && self.options.snapshot_elements,
         }
     }
