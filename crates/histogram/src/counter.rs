@@ -22,9 +22,9 @@ const LANES: usize = 8;
 /// The padding keeps equal slots of two lanes 1088 bytes apart modulo 4 KiB.
 const LANE_STRIDE: usize = slot::COUNT + 240;
 /// Blocks of fewer elements are counted in one lane.
-const FEW: usize = 256;
+const FEW: usize = 768;
 /// Slots that are drained together.
-const GROUP: usize = 16;
+const GROUP: usize = 64;
 /// Slots of common values; the last group may reach beyond, where there is nothing.
 const COMMON: RangeInclusive<usize> = slot::of_bin(*slot::LOWEST.end() + 1)..=slot::of_bin(*slot::HIGHEST.start() - 1);
 /// One per bin, and room for the last group.
@@ -135,7 +135,9 @@ impl Counter {
                 }
             }
         }
-        lanes.iter_mut().for_each(|lane| lane[slot::UNUSED] = 0);
+        for lane in lanes {
+            lane[slot::UNUSED] = 0;
+        }
         (self.pending, self.used_lanes) = (0, 0);
     }
 
@@ -163,7 +165,9 @@ impl Counter {
         let taken = self.lanes[..self.used_lanes].iter().map(|lane| u64::from(rough(lane))).sum();
         if taken > 0 {
             for lane in &mut self.lanes[..self.used_lanes] {
-                RARE_SLOTS.iter().for_each(|&(first, last)| lane[first..=last].fill(0));
+                for (first, last) in RARE_SLOTS {
+                    lane[first..=last].fill(0);
+                }
             }
         }
         taken
@@ -195,11 +199,7 @@ fn hull(a: &Range<usize>, b: Range<usize>) -> Range<usize> {
 
 /// Whether no lane has a count in the group of slots from `first` on.
 fn is_empty(lanes: &[[u32; LANE_STRIDE]], first: usize) -> bool {
-    let mut seen = [0; GROUP];
-    for lane in lanes {
-        seen.iter_mut().zip(&lane[first..first + GROUP]).for_each(|(seen, count)| *seen |= count);
-    }
-    seen == [0; GROUP]
+    lanes.iter().all(|lane| lane[first..first + GROUP].iter().fold(0, |any, count| any | count) == 0)
 }
 
 fn new_lanes() -> Box<Lanes> {

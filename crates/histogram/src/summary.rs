@@ -66,7 +66,9 @@ impl Summarizer {
             self.add_finite(chunks);
             if self.max.into_iter().any(|max| max >= INFINITY_BITS - 1) {
                 *self = before;
-                chunks.iter().for_each(|chunk| self.add_each(chunk));
+                for chunk in chunks {
+                    self.add_each(chunk);
+                }
             }
             self.add_each(rest);
         }

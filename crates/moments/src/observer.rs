@@ -62,6 +62,10 @@ impl Observer {
         // An update does not depend on the steps ended, a critical ε does.
         moments.iter_mut().for_each(Moments::end_step);
         for (start, block) in (0..).step_by(BLOCK).zip(gradient.chunks(BLOCK)) {
+            // While gradients are counted memory would lie idle.
+            for moments in &*moments {
+                moments.prefetch(start + BLOCK..start + 2 * BLOCK);
+            }
             self.gradient.add(block);
             for (index, moments) in moments.iter_mut().enumerate() {
                 moments.update(start, block);
