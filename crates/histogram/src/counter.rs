@@ -38,6 +38,21 @@ const RARE_SLOTS: [(usize, usize); 2] = [
 
 type Lanes = [[u32; LANE_STRIDE]; LANES];
 
+/// Work on as many elements as are counted, done a few elements at a time.
+///
+/// While the processor waits for a division or a square root it counts; so these are nearly free beside counting.
+/// Implementations should be inlined into the loop that counts, which is compiled for AVX2 and FMA.
+pub trait Beside {
+    /// Works on the elements that follow the last ones, most often eight.
+    fn advance(&mut self, elements: Range<usize>);
+}
+
+/// No work.
+impl Beside for () {
+    #[inline(always)]
+    fn advance(&mut self, _elements: Range<usize>) {}
+}
+
 /// Counts floats into bins; [`take`](Self::take) hands over the finished histogram.
 ///
 /// A counter is worth keeping: it holds 130 KiB of tables that are cleared, not allocated, between uses.
@@ -92,7 +107,13 @@ impl Counter {
 
     /// Counts the magnitude of every value.
     pub fn count(&mut self, values: &[f32]) {
-        for block in values.chunks(BLOCK) {
+        self.count_beside(values, ());
+    }
+
+    /// Counts the magnitude of every value, and between values does other work that is as long.
+    #[inline]
+    pub fn count_beside(&mut self, values: &[f32], mut beside: impl Beside) {
+        for (first, block) in (0..).step_by(BLOCK).zip(values.chunks(BLOCK)) {
             if self.pending > u32::MAX - BLOCK as u32 {
                 self.drain();
             }
@@ -100,9 +121,10 @@ impl Counter {
             if block.len() < FEW {
                 self.used_lanes = self.used_lanes.max(1);
                 count_in_lane(self.table, &mut self.lanes[0], block);
+                beside.advance(first..first + block.len());
             } else {
                 self.used_lanes = LANES;
-                count_block(self.table, &mut self.lanes, block);
+                count_block(self.table, &mut self.lanes, block, first, &mut beside);
             }
             self.settle_rare_values(block);
         }
@@ -159,18 +181,15 @@ impl Counter {
 
     /// Empties the slots of zeros and rare values, of which most blocks have none.
     fn take_rough(&mut self) -> u64 {
-        let rough = |lane: &[u32; LANE_STRIDE]| -> u32 {
-            RARE_SLOTS.map(|(first, last)| lane[first..=last].iter().sum::<u32>()).iter().sum()
-        };
-        let taken = self.lanes[..self.used_lanes].iter().map(|lane| u64::from(rough(lane))).sum();
-        if taken > 0 {
-            for lane in &mut self.lanes[..self.used_lanes] {
-                for (first, last) in RARE_SLOTS {
-                    lane[first..=last].fill(0);
-                }
-            }
+        let lanes = &mut self.lanes[..self.used_lanes];
+        let none =
+            |lane: &[u32; LANE_STRIDE], (first, last)| lane[first..=last].iter().fold(0, |any, it| any | it) == 0;
+        if lanes.iter().all(|lane| none(lane, RARE_SLOTS[0]) & none(lane, RARE_SLOTS[1])) {
+            return 0;
         }
-        taken
+        let slots =
+            lanes.iter_mut().flat_map(|lane| lane.get_disjoint_mut(RARE_SLOTS.map(|(first, last)| first..=last)));
+        slots.flatten().flatten().map(|count| u64::from(std::mem::take(count))).sum()
     }
 
     fn count_exactly(&mut self, value: f32) {
@@ -219,17 +238,19 @@ fn is_rare(value: f32) -> bool {
     magnitude != 0.0 && !common.contains(&magnitude)
 }
 
-fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32]) {
+#[inline]
+fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32], first: usize, beside: &mut impl Beside) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         #[expect(unsafe_code, reason = "calling a function compiled for AVX2 and FMA")]
         // SAFETY: the processor has both, as just checked.
         unsafe {
-            approximate::count_block(table, lanes, block);
+            approximate::count_block(table, lanes, block, first, beside);
         }
         return;
     }
     count_by_table(table, lanes, block);
+    beside.advance(first..first + block.len());
 }
 
 /// For so few values that draining eight lanes would cost more than waiting for one.
@@ -271,7 +292,7 @@ mod approximate {
         _mm256_sub_ps,
     };
 
-    use super::{LANES, Lanes, count_by_table};
+    use super::{Beside, LANES, Lanes, count_by_table};
     use crate::bins::{MAGNITUDE_MASK, SlotTable, slot, slot_of};
 
     /// Q, highest power first.
@@ -295,18 +316,26 @@ mod approximate {
     pub(super) type Bins = [u32; LANES];
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32]) {
+    pub(super) fn count_block(
+        table: &SlotTable,
+        lanes: &mut Lanes,
+        block: &[f32],
+        first: usize,
+        beside: &mut impl Beside,
+    ) {
         let mut waiting = [[(slot::UNUSED as i32 - slot::BIAS) as u32; LANES]; DELAY];
         let (chunks, rest) = block.as_chunks::<LANES>();
         for (index, chunk) in chunks.iter().enumerate() {
             let bins = &mut waiting[index % DELAY];
             count_bins(lanes, bins);
+            beside.advance(first + index * LANES..first + (index + 1) * LANES);
             find_bins(table, chunk, bins);
         }
         for bins in &waiting {
             count_bins(lanes, bins);
         }
         count_by_table(table, lanes, rest);
+        beside.advance(first + block.len() - rest.len()..first + block.len());
     }
 
     #[expect(unsafe_code, reason = "a bounds check per element costs a tenth of the speed")]
