@@ -30,7 +30,7 @@ fn magnitudes_read_back_are_the_gradients_written() {
 #[test]
 fn histograms_read_back_hold_every_gradient() {
     let dir = tempfile::tempdir().unwrap();
-    let synthetic = Synthetic { snapshots: false, sample: Some(0), ..Synthetic::default() };
+    let synthetic = Synthetic { critical_epsilon: None, sample: Some(0), ..Synthetic::default() };
     let run = Run::open(&synthetic.write(&dir.path().join("r-1"))).unwrap();
     let mut found = BTreeMap::new();
     for batch in run.histograms() {
