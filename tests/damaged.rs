@@ -40,7 +40,9 @@ fn assert_one_line(damage: impl FnOnce(&Path), words: &[&str]) {
     }
 }
 
+// A flush numbers its parts table by table.
 const PART: &str = "magnitudes/part-r000-00000.parquet";
+const HISTOGRAM_PART: &str = "histograms/part-r000-00001.parquet";
 
 #[test]
 fn a_missing_run() {
@@ -150,11 +152,11 @@ fn a_part_with_a_wrong_column_type() {
     let other_table = |bad: &Path| replace_part(bad, PART, &histogram_part_with_a_text_bin());
     assert_one_line(other_table, &[PART, "column element", "expected Int64", "found nothing"]);
     let wrong_type = |bad: &Path| {
-        replace_part(bad, "histograms/part-r000-00000.parquet", &histogram_part_with_a_text_bin());
+        replace_part(bad, HISTOGRAM_PART, &histogram_part_with_a_text_bin());
         // With every element recorded an estimate reads no histogram; make it.
         replace(&bad.join("run.json"), "\"recorded_elements\": 8", "\"recorded_elements\": 7");
     };
-    assert_one_line(wrong_type, &["histograms/part-r000-00000.parquet", "column bin", "expected Int32", "found Utf8"]);
+    assert_one_line(wrong_type, &[HISTOGRAM_PART, "column bin", "expected Int32", "found Utf8"]);
 }
 
 #[test]
@@ -224,7 +226,7 @@ fn no_changed_byte_changes_an_answer_unnoticed() {
         Some((table, epsiloscope_analysis::estimate(&run, &options).ok()?))
     };
     let expected = answer().unwrap();
-    for file in [PART, "histograms/part-r000-00000.parquet", "parts-r000.jsonl"] {
+    for file in [PART, HISTOGRAM_PART, "parts-r000.jsonl"] {
         let original = fs::read(path.join(file)).unwrap();
         for position in (0..original.len()).step_by(7) {
             let mut bytes = original.clone();

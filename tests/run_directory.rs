@@ -78,7 +78,7 @@ fn part_boundaries_change_nothing_but_the_files() {
 fn an_interrupted_run_is_read_up_to_its_last_complete_step() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r-1");
-    let options = WriterOptions { flush_rows: 4000, flush_secs: 1e9 };
+    let options = WriterOptions { flush_rows: 13_000, flush_secs: 1e9 };
     let writer = Synthetic { options, ..Synthetic::default() }.write_unfinished(&path);
     std::mem::forget(writer); // as if killed: neither finished nor flushed
     let run = Run::open(&path).unwrap();

@@ -112,19 +112,20 @@ fn batch_frame(batch: &TensorBatch) -> PolarsResult<DataFrame> {
 }
 
 /// The rows of the ranks that each saw a shard of a tensor, added.
-fn whole_tensors(shards: LazyFrame) -> LazyFrame {
+fn whole_tensors(shards: LazyFrame) -> PolarsResult<LazyFrame> {
     let added = ["numel", "zeros", "nan", "pos_inf", "neg_inf", "sum_of_squares"].map(|name| col(name).sum());
-    // Stable, here and below: floats are added in the order of the files.
-    shards
+    let whole = shards
         .group_by_stable([col("tensor"), col("quantity"), col("step")])
-        .agg([&added[..], &[col("min_nonzero").min(), col("max").max()]].concat())
+        .agg([&added[..], &[col("min_nonzero").min(), col("max").max()]].concat());
+    // Floats are added in the order of rows; polars lets go of it in the middle of a query, but not in its result.
+    Ok(whole.collect()?.lazy())
 }
 
 fn health(run: &Run, rows: LazyFrame) -> PolarsResult<DataFrame> {
     let infinite = col("pos_inf") + col("neg_inf");
     let finite = (col("numel").sum() - col("nan").sum() - infinite.clone().sum()).cast(DataType::Float64);
     let mean_square = col("sum_of_squares").sum() / finite.clone();
-    let table = whole_tensors(rows)
+    let table = whole_tensors(rows)?
         .group_by_stable([col("tensor"), col("quantity")])
         .agg([
             col("step").n_unique().cast(DataType::Int64).alias("steps"),
@@ -137,8 +138,8 @@ fn health(run: &Run, rows: LazyFrame) -> PolarsResult<DataFrame> {
             // Null, not NaN, where no element of any step is finite.
             when(finite.gt(lit(0.0))).then(mean_square.sqrt()).otherwise(lit(NULL)).alias("rms"),
         ])
-        .sort(["tensor", "quantity"], SortMultipleOptions::default())
-        .collect()?;
+        .collect()?
+        .sort(["tensor", "quantity"], SortMultipleOptions::default())?;
     with_names(run, table)?.select([
         "run",
         "tensor",
