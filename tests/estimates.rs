@@ -167,8 +167,8 @@ fn a_run_that_cannot_answer_says_what_to_record() {
     assert!(fault.to_string().contains("record with magnitudes"), "{fault}");
 }
 
-fn policy(every_step: bool, elements: bool) -> Option<CriticalEpsilonPolicy> {
-    Some(CriticalEpsilonPolicy { every_step, elements, ..BINS_AT_SNAPSHOTS })
+fn policy(every_step: bool, elements: bool) -> CriticalEpsilonPolicy {
+    CriticalEpsilonPolicy { every_step, elements, ..BINS_AT_SNAPSHOTS }
 }
 
 /// Values taken by the recorder at a snapshot are those that its gradients replay to, to the last bit.
@@ -177,7 +177,7 @@ fn every_recorded_value_gives_what_every_gradient_gives() {
     for seed in 1..=4 {
         let replayed = estimates(&Synthetic { seed, ..Synthetic::default() });
         for every_step in [false, true] {
-            let critical_epsilon = policy(every_step, true);
+            let critical_epsilon = Some(policy(every_step, true));
             let recorded = Synthetic { seed, sample: Some(0), critical_epsilon, ..Synthetic::default() };
             assert_eq!(estimates(&recorded), replayed);
         }
@@ -188,7 +188,7 @@ fn every_recorded_value_gives_what_every_gradient_gives() {
 fn values_come_from_the_last_snapshot_and_bins_from_the_last_step() {
     let synthetic = Synthetic { steps: 10, sample: Some(0), snapshots: vec![2, 6], ..Synthetic::default() };
     for (elements, step, method) in [(true, 6, Method::Exact), (false, 10, Method::Bins)] {
-        let found = estimates(&Synthetic { critical_epsilon: policy(true, elements), ..synthetic.clone() });
+        let found = estimates(&Synthetic { critical_epsilon: Some(policy(true, elements)), ..synthetic.clone() });
         let exact = estimates(&Synthetic { steps: step, ..Synthetic::default() });
         for (found, exact) in found.iter().zip(&exact) {
             assert_eq!((found.step, found.last_step, found.exponents()), (step, 10, exact.exponents()));
@@ -204,7 +204,7 @@ fn values_come_from_the_last_snapshot_and_bins_from_the_last_step() {
 #[test]
 fn snapshots_of_other_decay_rates_are_not_used() {
     let dir = tempfile::tempdir().unwrap();
-    let synthetic = Synthetic { sample: Some(40), critical_epsilon: policy(true, true), ..Synthetic::default() };
+    let synthetic = Synthetic { sample: Some(40), critical_epsilon: Some(policy(true, true)), ..Synthetic::default() };
     let run = Run::open(&synthetic.write(&dir.path().join("r-1"))).unwrap();
     let options = EstimateOptions { beta2: Some(0.99), ..EstimateOptions::default() };
     for estimate in estimate(&run, &options).unwrap() {
@@ -229,7 +229,7 @@ fn without_signs_what_needs_them_is_refused_unless_it_was_recorded() {
             }
         }
     }
-    for estimate in estimates(&Synthetic { critical_epsilon: policy(false, false), ..unsigned }) {
+    for estimate in estimates(&Synthetic { critical_epsilon: Some(policy(false, false)), ..unsigned }) {
         let is_binned = |method| (method == Method::Bins) == estimate.optimizer.needs_signs();
         assert!(estimate.tensors.iter().all(|tensor| is_binned(tensor.method)), "{}", estimate.optimizer);
     }

@@ -166,9 +166,8 @@ impl<'a> Sources<'a> {
     /// What replaying tells of a tensor, where that is more than its snapshot does.
     fn replayed(&self, tensor: usize, optimizer: Optimizer) -> Option<CriticalEpsilon> {
         let slot = self.replayed.iter().position(|&replayed| replayed == optimizer)?;
-        let values = || self.replays[tensor].critical_epsilon(slot);
-        is_open(self.manifest, &self.snapshots, tensor, optimizer)
-            .then(|| from_replay(&self.manifest.tensors[tensor], &values()))
+        let is_open = is_open(self.manifest, &self.snapshots, tensor, optimizer);
+        is_open.then(|| from_replay(&self.manifest.tensors[tensor], &self.replays[tensor].critical_epsilon(slot)))
     }
 }
 

@@ -92,8 +92,8 @@ impl TensorReplay {
         }
         let Some(step) = self.shards.values().map(|shard| shard.step).max() else { return Ok(()) };
         elements.sort_unstable();
-        if let Some(twice) = elements.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err((step, format!("element {} is there twice", twice[0])));
+        if let Some(twice) = elements.windows(2).find_map(|pair| (pair[0] == pair[1]).then_some(pair[0])) {
+            return Err((step, format!("element {twice} is there twice")));
         }
         if elements.len() as u64 != recorded_elements {
             return Err((
