@@ -1,7 +1,10 @@
 //! Several ranks with shards of every tensor record what one rank with all of it would.
 
+use std::sync::Arc;
+
 use epsiloscope_analysis::{EstimateOptions, Origin, Scope, estimate, histograms, tensor_health};
-use epsiloscope_format::{CriticalEpsilonPolicy, Run, WriterOptions};
+use epsiloscope_format::fs::Disk;
+use epsiloscope_format::{CriticalEpsilonPolicy, Gradients, Ranks, Run, RunWriter, WriterOptions};
 
 use crate::cli::epsiloscope;
 use crate::synthetic::{BINS_AT_SNAPSHOTS, Synthetic};
@@ -54,6 +57,26 @@ fn estimates_from_shards_are_the_same() {
         let (_dir, one, three) = pair(&Synthetic { sample, critical_epsilon, ..Synthetic::default() });
         let estimates = |run| estimate(run, &EstimateOptions::default()).unwrap();
         assert_eq!(estimates(&one), estimates(&three), "{sample:?} {critical_epsilon:?}");
+    }
+}
+
+/// Ranks that recorded the same elements are no shards: nothing is counted twice.
+#[test]
+fn shards_that_overlap_are_refused() {
+    for (sample, reason) in [(None, "element 0 is there twice"), (Some(0), "no critical epsilon of adam was recorded")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = Synthetic { sample, ..Synthetic::default() };
+        let mut manifest = whole.manifest(dir.path());
+        manifest.ranks = Ranks { world_size: 2, gradients: Gradients::Sharded };
+        for rank in 0..2 {
+            let writer = RunWriter::create_on(Arc::new(Disk), dir.path(), rank, manifest.clone(), whole.options);
+            let mut writer = writer.unwrap();
+            whole.append(&mut writer, 0, 1..=whole.steps);
+            writer.finish().unwrap();
+        }
+        let fault = estimate(&Run::open(dir.path()).unwrap(), &EstimateOptions::default()).unwrap_err().to_string();
+        assert!(fault.contains(reason), "{fault}");
     }
 }
 
