@@ -158,11 +158,10 @@ impl Recorder {
     pub fn finish(self) -> Result<Losses, RecorderError> {
         let Self { mut writer, shared, .. } = self;
         let losses = writer.finish(FINISH_PATIENCE)?;
-        // The writer's thread has dropped its handle, or does so now.
-        match losses {
-            Some(losses) => Ok(losses),
-            None => Err(fault_of(shared)),
-        }
+        drop(writer);
+        // The writer's thread has ended, so this is the only owner.
+        let fault = || Arc::into_inner(shared).and_then(|shared| shared.fault.into_inner());
+        losses.ok_or_else(|| fault().unwrap_or(RecorderError::Ended))
     }
 
     fn record(&mut self, info: &StepInfo<'_>) -> Result<Option<StepRecord>, RecorderError> {
@@ -209,12 +208,6 @@ impl Recorder {
     fn torch_fault(&self, index: usize, source: TchError) -> RecorderError {
         RecorderError::Torch { tensor: self.tensors[index].name.clone(), source }
     }
-}
-
-/// The fault that ended a recording; there is one if the writer's thread ended without finishing the run.
-fn fault_of(shared: Arc<Shared>) -> RecorderError {
-    let kept = Arc::into_inner(shared).and_then(|shared| shared.fault.into_inner());
-    kept.unwrap_or_else(|| RecorderError::Panicked { message: "the writer's thread ended".to_owned() })
 }
 
 /// Asks the device once.

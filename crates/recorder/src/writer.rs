@@ -101,6 +101,8 @@ impl BackgroundWriter {
         let own = Arc::clone(&shared);
         let write = move || {
             let losses = own.contain(|| write(writer, &messages, &own));
+            // Whoever is told of the end finds no other owner of what is shared.
+            drop(own);
             // Nobody may be waiting any more.
             let _ = ending.send(losses.flatten());
         };

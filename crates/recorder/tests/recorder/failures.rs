@@ -5,7 +5,7 @@ use epsiloscope_recorder::{QUEUE_STEPS, Recorder, RecorderError, StepInfo, Write
 use tch::nn::{self, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};
 
-use crate::common::{floats, network, parameters, random_loss, settings, torch};
+use crate::common::{network, random_loss, settings, torch};
 
 #[test]
 fn a_recording_that_cannot_begin_says_why() {
