@@ -58,6 +58,7 @@ pub(crate) struct EnginePlan {
 
 /// What is wanted of a gradient.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Wanted {
     /// Its histogram, summary and recorded elements.
     pub(crate) gradient: bool,

@@ -17,7 +17,7 @@ use crate::watched::{Preparation, Watched};
 use crate::writer::{BackgroundWriter, DROP_PATIENCE, Shared};
 
 /// How long [`Recorder::finish`] waits for a disk that takes nothing.
-pub const FINISH_PATIENCE: Duration = Duration::from_secs(60);
+pub const FINISH_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the training loop knows of a step and the recorder does not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,6 +67,7 @@ pub struct Recorder {
 }
 
 /// What is recorded of which steps.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct StepOptions {
     pub(crate) cadence: Cadence,
     /// Whether there are moments to be kept.
