@@ -223,8 +223,7 @@ impl Tensors {
     fn push(&mut self, step: i64, observation: &Observation) {
         let Observation { histogram, summary, .. } = observation;
         self.keys.push(step, observation, 1);
-        let counts =
-            [histogram.numel(), histogram.zeros(), histogram.nan(), histogram.pos_inf(), histogram.neg_inf()];
+        let counts = [histogram.numel(), histogram.zeros(), histogram.nan(), histogram.pos_inf(), histogram.neg_inf()];
         for (column, count) in self.counts.iter_mut().zip(counts) {
             column.push(count as i64);
         }

@@ -54,9 +54,8 @@ pub(crate) fn encode_batches(
     metadata: &[(&str, String)],
     batches: &[RecordBatch],
 ) -> Result<Vec<u8>, ParquetError> {
-    let options = ArrowWriterOptions::new()
-        .with_properties(part_properties(table, metadata))
-        .with_skip_arrow_metadata(true);
+    let options =
+        ArrowWriterOptions::new().with_properties(part_properties(table, metadata)).with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), table.arrow_schema(), options)?;
     batches.iter().try_for_each(|batch| writer.write(batch))?;
     writer.into_inner()
@@ -101,7 +100,9 @@ fn with_encoding(properties: WriterPropertiesBuilder, column: &Column) -> Writer
     match column.encoding {
         Encoding::Runs | Encoding::Dictionary => properties.set_column_dictionary_enabled(path, true),
         Encoding::Delta => properties.set_column_encoding(path, ParquetEncoding::DELTA_BINARY_PACKED),
-        Encoding::Plain => properties.set_column_encoding(path.clone(), ParquetEncoding::PLAIN).set_column_compression(path, Compression::UNCOMPRESSED),
+        Encoding::Plain => properties
+            .set_column_encoding(path.clone(), ParquetEncoding::PLAIN)
+            .set_column_compression(path, Compression::UNCOMPRESSED),
     }
 }
 

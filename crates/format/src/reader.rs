@@ -1,5 +1,6 @@
 //! The checked reader: opens what the lists of parts name and what matches its digest, nothing else.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -38,8 +39,8 @@ impl Rank {
     fn read(dir: &Path, rank: u32) -> Result<Self, FormatError> {
         let list = dir.join(parts::list_name(rank));
         let commits = if list.exists() { parts::read_list(&list)? } else { Vec::new() };
-        let last = commits.last();
-        let (through, dropped_steps) = last.map_or((0, 0), |commit: &Commit| (commit.through, commit.dropped_steps));
+        let state = |commit: &Commit| (commit.through, commit.dropped_steps);
+        let (through, dropped_steps) = commits.last().map_or((0, 0), state);
         Ok(Self { parts: commits.into_iter().flat_map(|commit| commit.parts).collect(), through, dropped_steps })
     }
 }
@@ -51,8 +52,7 @@ impl Run {
     /// [`FormatError`], naming the file and what was expected.
     pub fn open(dir: &Path) -> Result<Self, FormatError> {
         let manifest = Manifest::read(dir)?;
-        let ranks: Result<Vec<Rank>, _> =
-            (0..manifest.ranks.n_recording()).map(|rank| Rank::read(dir, rank)).collect();
+        let ranks: Result<Vec<Rank>, _> = (0..manifest.ranks.n_recording()).map(|rank| Rank::read(dir, rank)).collect();
         let ranks = ranks?;
         match ranks.iter().map(|rank| rank.through).min() {
             None | Some(0) => Err(FormatError::Empty { path: dir.to_owned() }),
@@ -118,7 +118,8 @@ impl Run {
     }
 
     fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
-        let ranked = self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
+        let ranked =
+            self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
         ranked.filter(move |(_, part)| part.table == table)
     }
 
@@ -133,9 +134,10 @@ impl Run {
             if !folder.is_dir() {
                 continue;
             }
+            let listed: BTreeSet<&str> = self.parts(table).map(|part| part.file.as_str()).collect();
             for entry in fs_err::read_dir(&folder)? {
                 let name = entry?.file_name();
-                if !self.parts(table).any(|part| name == part.file.as_str()) {
+                if !name.to_str().is_some_and(|name| listed.contains(name)) {
                     orphans.push(folder.join(name));
                 }
             }
@@ -174,14 +176,12 @@ impl Run {
         table: Table,
         decode: fn(&Source<'_>) -> Result<T, FormatError>,
     ) -> impl Iterator<Item = Result<T, FormatError>> {
-        self.ranked_parts(table).flat_map(move |(rank, part)| {
-            match read_part(&self.dir, part, self.last_step) {
-                Err(fault) => vec![Err(fault)],
-                Ok(batches) => {
-                    let path = self.dir.join(part.relative_path());
-                    let source = |batch| Source { batch, path: &path, manifest: &self.manifest, rank: rank as u32 };
-                    batches.iter().map(|batch| decode(&source(batch))).collect()
-                }
+        self.ranked_parts(table).flat_map(move |(rank, part)| match read_part(&self.dir, part, self.last_step) {
+            Err(fault) => vec![Err(fault)],
+            Ok(batches) => {
+                let path = self.dir.join(part.relative_path());
+                let source = |batch| Source { batch, path: &path, manifest: &self.manifest, rank: rank as u32 };
+                batches.iter().map(|batch| decode(&source(batch))).collect()
             }
         })
     }

@@ -79,7 +79,12 @@ impl Table {
             Self::Magnitudes => vec![
                 required("element", DataType::Int64, Encoding::Delta, "index into the flattened tensor"),
                 nullable("magnitude", DataType::Float32, Encoding::Plain, "absolute value; null if not a number"),
-                nullable("negative", DataType::Boolean, Encoding::Plain, "whether below zero; null if signs are not kept"),
+                nullable(
+                    "negative",
+                    DataType::Boolean,
+                    Encoding::Plain,
+                    "whether below zero; null if signs are not kept",
+                ),
             ],
             Self::Histograms => vec![
                 required("bin", DataType::Int32, Encoding::Delta, "floor(40·log10 magnitude)"),
@@ -105,7 +110,12 @@ impl Table {
                 nullable("loss", DataType::Float64, Encoding::Plain, "as the training loop computed it"),
                 nullable("learning_rate", DataType::Float64, Encoding::Plain, "of this step"),
                 nullable("loss_scale", DataType::Float64, Encoding::Plain, "divided out of the recorded gradients"),
-                required("overflow", DataType::Boolean, Encoding::Plain, "whether scaled gradients were not all finite"),
+                required(
+                    "overflow",
+                    DataType::Boolean,
+                    Encoding::Plain,
+                    "whether scaled gradients were not all finite",
+                ),
             ],
         };
         let shared = match self {
