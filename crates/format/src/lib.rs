@@ -38,6 +38,7 @@ mod error;
 mod escape;
 pub mod fs;
 mod key_column;
+mod lock;
 mod manifest;
 pub mod parquet_file;
 mod part_encoder;

@@ -15,13 +15,14 @@ use arrow::datatypes::Int64Type;
 
 use crate::error::FormatError;
 use crate::fs::{Disk, FileSystem};
+use crate::lock::Lock;
 use crate::manifest::{self, Manifest, Resumption, Status};
 use crate::parquet_file::{encode_batches, part_metadata};
 use crate::parts::{self, Commit, PartEntry, digest, list_name, part_name, part_number, read_list};
 use crate::publish::publish_on;
 use crate::reader::{self, SUPERSEDED};
 use crate::schema::Table;
-use crate::writer::{RunWriter, WriterOptions, lock, make_folders};
+use crate::writer::{RunWriter, WriterOptions, make_folders};
 
 impl RunWriter {
     /// Takes up the run in `dir` after a step; what had been recorded of later steps is set aside in `superseded/`.
@@ -56,7 +57,7 @@ impl RunWriter {
     ) -> Result<Self, FormatError> {
         // Looked at twice: no lock where there is no run, and what is read before locking may change.
         Manifest::read(dir)?;
-        let lock = lock(dir, rank)?;
+        let lock = Lock::take(dir, rank)?;
         let mut before = Manifest::read(dir)?;
         if let Some(reason) = difference(&before, manifest) {
             return Err(FormatError::Resume { path: dir.to_owned(), reason });

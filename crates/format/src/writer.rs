@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::buffers::{Buffers, TableRows};
 use crate::error::FormatError;
 use crate::fs::{Disk, FileSystem};
+use crate::lock::Lock;
 use crate::manifest::{self, Losses, Manifest, Status, Totals};
 use crate::parquet_file::part_metadata;
 use crate::part_encoder::encode_part;
@@ -60,8 +61,7 @@ pub struct RunWriter {
     pub(crate) is_failing: bool,
     /// Whether the list ends with a line's end for certain; if not, it is written anew.
     pub(crate) is_list_whole: bool,
-    /// Released by the operating system when the process ends, however it ends.
-    pub(crate) _lock: fs_err::File,
+    pub(crate) _lock: Lock,
 }
 
 /// What a flush has still to do.
@@ -96,7 +96,7 @@ impl RunWriter {
         options: WriterOptions,
     ) -> Result<Self, FormatError> {
         fs.create_dir_all(dir)?;
-        let lock = lock(dir, rank)?;
+        let lock = Lock::take(dir, rank)?;
         let mark = if rank == 0 { manifest::FILE_NAME.to_owned() } else { list_name(rank) };
         if dir.join(mark).exists() {
             return Err(FormatError::AlreadyARun { path: dir.to_owned() });
@@ -114,7 +114,7 @@ impl RunWriter {
         fs: Arc<dyn FileSystem>,
         dir: &Path,
         rank: u32,
-        lock: fs_err::File,
+        lock: Lock,
         mut manifest: Manifest,
         options: WriterOptions,
     ) -> Self {
@@ -355,15 +355,4 @@ pub(crate) fn make_folders(fs: &dyn FileSystem, dir: &Path, rank: u32) -> io::Re
     }
     remove_temporaries(fs, dir, is_own)?;
     fs.sync_dir(dir)
-}
-
-/// Makes the caller the rank's only writer.
-pub(crate) fn lock(dir: &Path, rank: u32) -> Result<fs_err::File, FormatError> {
-    let path = dir.join(format!("lock-r{rank:03}"));
-    let file = fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
-    match file.file().try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(FormatError::Locked { path }),
-        Err(std::fs::TryLockError::Error(source)) => Err(source.into()),
-    }
 }

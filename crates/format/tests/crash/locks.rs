@@ -1,6 +1,7 @@
 //! Who may record a run.
 
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::SystemTime;
 
 use epsiloscope_format::{FormatError, RunWriter};
@@ -16,11 +17,11 @@ fn one_of_many_racing_recorders_wins() {
     let scratch = scratch();
     let dir = scratch.path().join("run");
     let mut children: Vec<_> = (0..RACERS).map(|_| Task::Hold.start(&dir, 0)).collect();
-    let mut verdict = |index: usize| {
-        let stdout = children[index].stdout.take().expect("its output is piped");
-        words(stdout).next().expect("a recorder says how it went")
-    };
-    let verdicts: Vec<String> = (0..RACERS).map(&mut verdict).collect();
+    // Held until the end: who speaks to nobody fails.
+    let stdout = |child: &mut Child| child.stdout.take().expect("its output is piped");
+    let mut words: Vec<_> = children.iter_mut().map(|child| words(stdout(child))).collect();
+    let verdict = words.iter_mut().map(|words| words.next().expect("a recorder says how it went"));
+    let verdicts: Vec<String> = verdict.collect();
     let winners: Vec<usize> = (0..RACERS).filter(|&index| verdicts[index] == "won").collect();
     assert_eq!(winners.len(), 1, "{verdicts:?}");
     let before = state(&dir);

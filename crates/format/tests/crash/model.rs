@@ -52,9 +52,9 @@ proptest! {
     fn prop_every_history_leaves_the_steps_of_the_model(actions in actions()) {
         let scratch = scratch();
         let mut history = History::new(scratch.path().join("run"));
-        actions.into_iter().for_each(|action| history.act(action));
-        history.act(Action::Resume(255));
-        history.act(Action::Finish);
+        for action in actions.into_iter().chain([Action::Resume(255), Action::Finish]) {
+            history.act(action);
+        }
     }
 }
 
@@ -80,7 +80,7 @@ impl History {
     }
 
     fn act(&mut self, action: Action) {
-        self.context += &format!("{action:?} ");
+        self.note(&format!("{action:?}"));
         match action {
             Action::Record(n_steps) => (0..n_steps).for_each(|_| self.record()),
             Action::Flush => self.flush(),
@@ -88,6 +88,11 @@ impl History {
             Action::Resume(share) => self.resume(share),
             Action::Finish => self.finish(),
         }
+    }
+
+    fn note(&mut self, words: &str) {
+        self.context.push_str(words);
+        self.context.push_str("; ");
     }
 
     fn record(&mut self) {
@@ -142,13 +147,12 @@ impl History {
         self.buffered.clear();
         let last = self.committed.last().copied().unwrap_or(0);
         let at = Resumption { after_step: last * i64::from(share) / 255, at: now(), moments_restored: true };
-        self.context += &format!("after {} of {last}, resuming ", at.after_step);
+        self.note(&format!("after {} of {last}", at.after_step));
         let after: BTreeSet<i64> = self.committed.range(..=at.after_step).copied().collect();
         let resumed = RunWriter::resume_on(Arc::new(self.disk.clone()), &self.dir, 0, &manifest(), at, OPTIONS);
         if self.has_crashed() {
             return self.died(&after, false);
         }
-        self.context += "resumed ";
         self.writer = Some(resumed.expect("a sound disk resumes"));
         self.committed = after;
         assert_exactly(&self.dir, self.committed.iter().copied(), &self.context);

@@ -96,8 +96,8 @@ fn globbed(dir: &Path) -> View {
 
 fn read_parquet(path: &Path) -> Vec<RecordBatch> {
     let bytes = std::fs::read(path).expect("the file can be read");
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).and_then(|builder| builder.build());
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))
+        .and_then(ParquetRecordBatchReaderBuilder::build);
     let reader = reader.unwrap_or_else(|fault| panic!("{} must open: {fault}", path.display()));
     reader.map(|batch| batch.unwrap_or_else(|fault| panic!("{} must be whole: {fault}", path.display()))).collect()
 }
