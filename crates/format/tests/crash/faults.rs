@@ -71,18 +71,19 @@ fn record_with_faults(failing: Failing) {
     }
 }
 
-/// Records a run on a disk that may fail, and takes it up on one that does not.
+/// Records a run on a disk that may fail, and takes it up on one that does not if it could not be finished.
 fn record_on(disk: &FailingDisk, dir: &Path, failing: Failing, context: &str) {
     let created = RunWriter::create_on(Arc::new(disk.clone()), dir, 0, manifest(), EVERY_STEP);
-    if let Ok(writer) = created {
-        append_and_finish(writer, disk, dir, failing, context);
+    if created.is_ok_and(|writer| append_and_finish(writer, disk, dir, failing, context)) {
+        return;
     }
     let kept = read_steps(dir, context);
     complete(dir, kept.last().copied().unwrap_or(0), STEPS);
     assert_exactly(dir, 1..=STEPS, context);
 }
 
-fn append_and_finish(mut writer: RunWriter, disk: &FailingDisk, dir: &Path, failing: Failing, context: &str) {
+/// Whether the run could be finished.
+fn append_and_finish(mut writer: RunWriter, disk: &FailingDisk, dir: &Path, failing: Failing, context: &str) -> bool {
     let mut kept = BTreeSet::new();
     for step in 1..=STEPS {
         if step == STEPS && failing == Failing::UntilLast {
@@ -100,7 +101,8 @@ fn append_and_finish(mut writer: RunWriter, disk: &FailingDisk, dir: &Path, fail
         }
         kept = now_kept;
     }
-    match writer.finish() {
+    let finished = writer.finish();
+    match &finished {
         Ok(losses) => {
             assert_eq!(losses.dropped_steps, 0, "{context}: the buffer was never full");
             assert_exactly(dir, 1..=STEPS, context);
@@ -114,6 +116,7 @@ fn append_and_finish(mut writer: RunWriter, disk: &FailingDisk, dir: &Path, fail
             assert_accounted(dir, context);
         }
     }
+    finished.is_ok()
 }
 
 /// Kept and dropped steps must add up, if the disk took the manifest at all.
