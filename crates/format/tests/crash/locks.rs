@@ -37,6 +37,21 @@ fn one_of_many_racing_recorders_wins() {
     }
 }
 
+#[test]
+fn a_recording_of_something_else_changes_nothing() {
+    let scratch = scratch();
+    let dir = scratch.path().join("run");
+    complete(&dir, 0, 3);
+    let before = state(&dir);
+    let mut other = manifest();
+    other.signs = false;
+    let resumed = RunWriter::resume(&dir, &other, 2, true, BY_HAND).err();
+    assert!(matches!(resumed, Some(FormatError::Resume { .. })), "{resumed:?}");
+    let created = RunWriter::create(&dir, manifest(), BY_HAND).err();
+    assert!(matches!(created, Some(FormatError::AlreadyARun { .. })), "{created:?}");
+    assert_eq!(state(&dir), before);
+}
+
 fn assert_refused(dir: &Path) {
     let created = RunWriter::create(dir, manifest(), BY_HAND).err();
     assert!(matches!(created, Some(FormatError::Locked { .. })), "{created:?}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use epsiloscope_format::{Resumption, RunWriter, WriterOptions, now};
+use epsiloscope_format::{FormatError, Resumption, RunWriter, WriterOptions, now};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -99,6 +99,8 @@ impl History {
         let Some(writer) = &mut self.writer else { return };
         let step = self.committed.iter().chain(&self.buffered).max().map_or(1, |last| last + 1);
         let appended = writer.append(record(step));
+        let again = writer.append(record(step));
+        assert!(matches!(again, Err(FormatError::StepOrder { .. })), "{}: step {step} is taken twice", self.context);
         self.buffered.insert(step);
         if BUFFERED_STEPS <= self.buffered.len() {
             self.flushed(appended.is_ok());
