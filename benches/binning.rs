@@ -12,9 +12,12 @@ use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
 
 use epsiloscope_histogram::Counter;
+
+mod measuring;
+
+use measuring::{log_normal, median, seconds, sum};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -75,67 +78,6 @@ fn compare(name: &str, memory: &str, values: &[f32], repeats: usize) -> Result<(
     }
     println!("{name:<12} {memory:<8} our time is {ratio:.2} times that of the sum");
     Ok(())
-}
-
-fn seconds(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    work();
-    start.elapsed().as_secs_f64()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn sum(values: &[f32]) -> f32 {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        #[expect(unsafe_code, reason = "calling a function compiled for AVX2")]
-        // SAFETY: the processor has AVX2, as just checked.
-        return unsafe { sum_avx2(values) };
-    }
-    values.iter().sum()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn sum_avx2(values: &[f32]) -> f32 {
-    let mut lanes = [0f32; 128];
-    for chunk in values.as_chunks::<128>().0 {
-        for line in 0..8 {
-            prefetch(chunk.as_ptr().wrapping_add(line * 16 + 1024));
-        }
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value;
-        }
-    }
-    lanes.iter().sum()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "a prefetch takes a pointer")]
-#[inline(always)]
-fn prefetch(address: *const f32) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: a prefetch of any address is harmless.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-}
-
-/// Magnitudes with log10 normal around 1e-6, deviation 1.6 decades, as gradients of deep networks have.
-fn log_normal() -> Box<dyn FnMut() -> f32> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut uniform = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        ((state >> 40) as f32 + 0.5) / (1u64 << 24) as f32
-    };
-    Box::new(move || {
-        // Box and Muller's transform; the sign is the second variate's.
-        let (radius, angle) = ((-2.0 * uniform().ln()).sqrt(), std::f32::consts::TAU * uniform());
-        10f32.powf(-6.0 + 1.6 * radius * angle.cos()).copysign(angle.sin())
-    })
 }
 
 fn constant() -> Box<dyn FnMut() -> f32> {

@@ -30,9 +30,9 @@ fn depends(package: &str, on: &str) -> bool {
 }
 
 #[test]
-fn the_kernels_depend_on_nothing() {
+fn the_kernels_depend_on_nothing_else() {
     assert_eq!(dependencies("epsiloscope-histogram"), ["epsiloscope-histogram"]);
-    assert_eq!(dependencies("epsiloscope-moments"), ["epsiloscope-moments"]);
+    assert_eq!(dependencies("epsiloscope-moments"), ["epsiloscope-moments", "epsiloscope-histogram"]);
     assert!(!depends("epsiloscope-format", "epsiloscope-moments"));
 }
 
@@ -58,6 +58,12 @@ fn recorder_and_analysis_meet_only_in_files() {
     assert!(!depends("epsiloscope-trainer", "epsiloscope-analysis"));
     assert!(!depends("epsiloscope-analysis", "epsiloscope-recorder"));
     assert!(!depends("epsiloscope-analysis", "epsiloscope-report") && !depends("epsiloscope-report", "clap"));
+}
+
+#[test]
+fn the_optimizers_stand_by_themselves() {
+    let ours = dependencies("epsiloscope-optimizers").into_iter().filter(|name| name.starts_with("epsiloscope"));
+    assert_eq!(ours.collect::<Vec<_>>(), ["epsiloscope-optimizers"]);
 }
 
 #[test]

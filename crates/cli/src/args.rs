@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Estimate(EstimateArgs),
     /// Build gradient magnitude histograms as a table
     Histogram(HistogramArgs),
-    /// Show what a run holds: settings, files, sizes, health of each tensor
+    /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
     /// Train a reference network and record it, by the separate program epsiloscope-record
     #[command(disable_help_flag = true)]
@@ -58,7 +58,8 @@ Examples:
 pub(crate) struct EstimateArgs {
     #[command(flatten)]
     pub(crate) runs: RunsArg,
-    /// Optimizers: adam, rmsprop, adabelief, adamomentum [default: all]
+    /// Optimizers: adam, amsgrad, radam, rmsprop, rmsprop-centered, adagrad, adabelief, adamomentum, eadam, yogi
+    /// [default: adam, rmsprop, adabelief, adamomentum]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     pub(crate) optimizer: Vec<Optimizer>,
     /// Share of each tensor's elements that its upper bound leaves below it, and its lower bound above it
@@ -105,6 +106,7 @@ pub(crate) struct HistogramArgs {
 Examples:
   epsiloscope inspect runs/mine
   epsiloscope inspect runs/mine --view tensors --format json
+  epsiloscope inspect runs/mine --view steps --format csv > steps.csv
 ")]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
@@ -153,6 +155,8 @@ pub(crate) enum From {
 pub(crate) enum View {
     Files,
     Tensors,
+    Steps,
+    Scalars,
 }
 
 fn percentile(text: &str) -> Result<f64, String> {

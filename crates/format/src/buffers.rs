@@ -32,10 +32,12 @@ impl Buffers {
             self.tensors.push(step, &observation);
             self.magnitudes.push(step, observation);
         }
-        for (name, value) in record.user_scalars {
-            self.scalars.rows.push((step, name, value));
-        }
+        self.push_scalars(step, record.user_scalars);
         self.steps.rows.push((step, record.scalars));
+    }
+
+    pub(crate) fn push_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
+        self.scalars.rows.extend(scalars.into_iter().map(|(name, value)| (step, name, value)));
     }
 
     /// Rows of the longest table.

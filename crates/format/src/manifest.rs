@@ -266,6 +266,17 @@ pub enum MagnitudePolicy {
     None,
 }
 
+impl MagnitudePolicy {
+    /// Whether every one of so many elements is recorded.
+    pub fn is_complete(self, numel: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::Sample { elements_per_tensor, .. } => numel <= elements_per_tensor,
+            Self::None => numel == 0,
+        }
+    }
+}
+
 /// A parameter tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

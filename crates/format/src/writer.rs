@@ -170,6 +170,14 @@ impl RunWriter {
         self.flush_if_due()
     }
 
+    /// Takes scalars of a step that came before, recorded or not.
+    pub fn append_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
+        if self.buffers.longest() < self.options.flush_rows || self.unpublished.is_none() {
+            self.through = self.through.max(step);
+            self.buffers.push_scalars(step, scalars);
+        }
+    }
+
     /// Counts steps that were to be recorded and never came.
     pub fn drop_steps(&mut self, n_steps: u64) {
         self.manifest.losses.dropped_steps += n_steps;
@@ -223,9 +231,9 @@ impl RunWriter {
     ///
     /// # Errors
     /// As for [`finish`](Self::finish).
-    pub fn fail(mut self, reason: String) -> Result<Losses, FormatError> {
+    pub fn fail(mut self, reason: String) -> Result<(), FormatError> {
         self.manifest.losses.note(reason);
-        self.end(Status::Failed)
+        self.end(Status::Failed).map(|_losses| ())
     }
 
     fn end(mut self, status: Status) -> Result<Losses, FormatError> {
@@ -252,10 +260,10 @@ impl RunWriter {
     /// Turns buffered rows into the bytes of part files.
     fn encode_buffers(&mut self) -> Result<(), FormatError> {
         let buffers = std::mem::take(&mut self.buffers);
-        let n_steps = buffers.n_steps() as u64;
-        if n_steps == 0 {
+        if buffers.longest() == 0 {
             return Ok(());
         }
+        let n_steps = buffers.n_steps() as u64;
         // What cannot be encoded now never can.
         let files = self.encode_parts(&buffers).inspect_err(|_fault| self.drop_steps(n_steps))?;
         self.next_part += files.len() as u64;

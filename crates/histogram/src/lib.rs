@@ -6,7 +6,7 @@
 //! - [`bins`]: which bin a magnitude falls in, and where its edges are.
 //! - [`Counter`]: counts a slice of floats, as fast as memory allows.
 //! - [`Histogram`]: finished counts: merge, coarsen, order statistics, quantiles.
-//! - [`Summary`]: what a tensor's values come to besides their histogram.
+//! - [`Summary`]: what a tensor's values come to besides their histogram; [`Summarizer`] is one in the making.
 //!
 //! ```
 //! use epsiloscope_histogram::Counter;
@@ -21,10 +21,11 @@
 
 pub mod bins;
 mod counter;
+pub mod device;
 mod histogram;
 mod summary;
 
 pub use bins::{BINS_PER_DECADE, BinRange};
-pub use counter::Counter;
+pub use counter::{Beside, Counter};
 pub use histogram::{BinsPerDecadeError, Histogram, Quantile};
-pub use summary::Summary;
+pub use summary::{Summarizer, Summary};

@@ -36,7 +36,10 @@ fn kill_again_and_again(task: Task, window: i64) {
         let context = format!("{task:?}, kill {kill} after {delay:?}, resumed after step {after_step} of {last}");
         let mut child = task.start(&dir, after_step);
         let stdout = child.stdout.take().expect("its output is piped");
-        let listener = std::thread::spawn(move || words(stdout).last().and_then(|word| word.parse().ok()));
+        let mut words = words(stdout);
+        // Every other one lives until it has recorded something, however slow the machine is.
+        let first = if kill % 2 == 0 { words.next() } else { None };
+        let listener = std::thread::spawn(move || words.last().or(first).and_then(|word| word.parse().ok()));
         std::thread::sleep(delay);
         child.kill().expect("a child can be killed");
         child.wait().expect("a killed child ends");
@@ -50,7 +53,7 @@ fn kill_again_and_again(task: Task, window: i64) {
         assert_globbed(&dir, &whole, &context);
         n_recorded += appended - after_step;
     }
-    assert!(i64::from(KILLS) < n_recorded, "only {n_recorded} steps came between {KILLS} kills");
+    assert!(i64::from(KILLS) / 2 <= n_recorded, "only {n_recorded} steps came between {KILLS} kills");
     complete(&dir, last, last + 3);
     assert_exactly(&dir, 1..=last + 3, "completed");
 }

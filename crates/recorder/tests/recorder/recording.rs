@@ -116,7 +116,7 @@ fn a_sample_is_the_same_elements_at_every_step() {
     // Critical epsilons are binned all the same.
     let quantities: BTreeSet<u32> = run.histograms().flat_map(|batch| batch.unwrap().quantity).collect();
     let names: Vec<&str> = quantities.iter().map(|&index| manifest.quantities[index as usize].as_str()).collect();
-    assert!(!names.contains(&GRADIENT) && names.len() == Optimizer::ALL.len(), "{names:?}");
+    assert!(!names.contains(&GRADIENT) && names.len() == Optimizer::DEFAULT.len(), "{names:?}");
 }
 
 #[test]
@@ -140,12 +140,14 @@ struct TorchMoments {
     decay: Decay,
     first: Tensor,
     second: Tensor,
+    max: Tensor,
 }
 
 impl TorchMoments {
     fn new(optimizer: Optimizer, decay: Decay, numel: usize) -> Self {
         let zeros = || Tensor::zeros([numel as i64], (Kind::Float, Device::Cpu));
-        Self { optimizer, decay, first: zeros(), second: zeros() }
+        let second = if optimizer == Optimizer::Yogi { zeros() + 1e-6 } else { zeros() };
+        Self { optimizer, decay, first: zeros(), second, max: zeros() }
     }
 
     /// `x.mul_(β).addcmul_(a, b)`; tch leaves out the factor `value`, so it stands in `a`, rounded as there.
@@ -155,22 +157,38 @@ impl TorchMoments {
 
     fn update(&mut self, gradient: &Tensor) {
         let Decay { beta1, beta2 } = self.decay;
-        Self::accumulate(&mut self.first, beta1, gradient, &Tensor::from((1.0 - beta1) as f32));
+        match self.optimizer {
+            Optimizer::RmsPropCentered => self.first = self.first.lerp(gradient, 1.0 - beta2),
+            _ => Self::accumulate(&mut self.first, beta1, gradient, &Tensor::from((1.0 - beta1) as f32)),
+        }
         let counted = match self.optimizer {
-            Optimizer::Adam | Optimizer::RmsProp => gradient.shallow_clone(),
             Optimizer::AdaBelief => gradient - &self.first,
             Optimizer::AdaMomentum => self.first.shallow_clone(),
+            _ => gradient.shallow_clone(),
         };
-        Self::accumulate(&mut self.second, beta2, &(&counted * (1.0 - beta2)), &counted);
+        let squares = &counted * &counted;
+        match self.optimizer {
+            Optimizer::AdaGrad => self.second = self.second.addcmul(&counted, &counted),
+            Optimizer::Yogi => {
+                let signs = (&self.second - &squares).sign();
+                self.second = self.second.addcmul(&(signs * (beta2 - 1.0)), &squares);
+            }
+            _ => Self::accumulate(&mut self.second, beta2, &(&counted * (1.0 - beta2)), &counted),
+        }
+        self.max = self.max.maximum(&self.second);
     }
 
     fn critical_epsilon(&self, steps: i32) -> Tensor {
         let Decay { beta2, .. } = self.decay;
         let correction = 1.0 - beta2.powi(steps);
         match self.optimizer {
-            Optimizer::Adam => (&self.second / correction).sqrt(),
-            Optimizer::RmsProp => self.second.sqrt(),
-            Optimizer::AdaBelief | Optimizer::AdaMomentum => &self.second * (1.0 - beta2) / correction,
+            Optimizer::Adam | Optimizer::Yogi => (&self.second / correction).sqrt(),
+            Optimizer::AmsGrad => (&self.max / correction).sqrt(),
+            Optimizer::RAdam | Optimizer::RmsProp | Optimizer::AdaGrad => self.second.sqrt(),
+            Optimizer::RmsPropCentered => self.second.addcmul(&self.first, &-&self.first).sqrt(),
+            Optimizer::AdaBelief | Optimizer::AdaMomentum | Optimizer::EAdam => {
+                &self.second * (1.0 - beta2) / correction
+            }
         }
     }
 }
@@ -180,7 +198,9 @@ fn snapshots_are_the_critical_epsilons_that_libtorch_computes() {
     let _turn = torch();
     let dir = tempfile::tempdir().unwrap();
     let run_dir = dir.path().join("run");
-    let (_, gradients, _) = train(|var_store| Some(Recorder::builder(var_store, settings()).start(&run_dir).unwrap()));
+    let (_, gradients, _) = train(|var_store| {
+        Some(Recorder::builder(var_store, settings()).critical_epsilon(&Optimizer::ALL).start(&run_dir).unwrap())
+    });
     let histograms = recorded_histograms(&run_dir);
     let decay = Decay { beta1: 0.9, beta2: 0.99 };
     for optimizer in Optimizer::ALL {
@@ -206,7 +226,7 @@ fn snapshots_are_the_critical_epsilons_that_libtorch_computes() {
             }
         }
     }
-    let recorded = Run::open(&run_dir).unwrap().manifest().critical_epsilon_decay.unwrap();
+    let recorded = Run::open(&run_dir).unwrap().manifest().critical_epsilon.unwrap();
     assert_eq!((recorded.beta1, recorded.beta2), (0.9, 0.99));
 }
 
@@ -252,13 +272,14 @@ fn tensors_that_are_frozen_or_have_no_gradient_have_no_observations() {
     let always = root.ones("always", &[3]);
     let sometimes = root.ones("sometimes", &[2]);
     let _never = root.ones("never", &[2]);
-    let frozen = root.ones("frozen", &[2]).set_requires_grad(false);
+    let mut frozen = root.ones("frozen", &[2]).set_requires_grad(false);
     let _buffer = root.ones_no_train("running_mean", &[2]);
     let mut optimizer = nn::Adam::default().build(&var_store, 1e-2).unwrap();
     let builder = Recorder::builder(&var_store, settings()).magnitudes(MagnitudePolicy::All);
     let mut recorder = builder.critical_epsilon(&[Optimizer::Adam]).start(&run_dir).unwrap();
     for step in 1..=5 {
         optimizer.zero_grad();
+        frozen = frozen.set_requires_grad(step == 4);
         let mut loss = (always.square() * 0.5).sum(Kind::Float) + frozen.sum(Kind::Float);
         if step % 2 == 0 {
             loss += (&sometimes * f64::from(step)).sum(Kind::Float);
@@ -270,7 +291,8 @@ fn tensors_that_are_frozen_or_have_no_gradient_have_no_observations() {
 
     let run = Run::open(&run_dir).unwrap();
     let names: Vec<&str> = run.manifest().tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    assert_eq!(names, ["always", "never", "sometimes"]);
+    // A tensor that is frozen may thaw; a buffer never has a gradient.
+    assert_eq!(names, ["always", "frozen", "never", "sometimes"]);
     let histograms = recorded_histograms(&run_dir);
     let steps = |tensor: &str, quantity: &str| -> Vec<i64> {
         let keys = histograms.keys().filter(|key| key.1 == tensor && key.2 == quantity);
@@ -279,6 +301,7 @@ fn tensors_that_are_frozen_or_have_no_gradient_have_no_observations() {
     let critical = Optimizer::Adam.quantity();
     assert_eq!(steps("always", GRADIENT), [1, 2, 3, 4, 5]);
     assert_eq!(steps("sometimes", GRADIENT), [2, 4]);
+    assert_eq!(steps("frozen", GRADIENT), [4], "thawed for one step; its gradient stays behind and does not count");
     assert_eq!((steps("never", GRADIENT), steps("never", &critical)), (vec![], vec![]));
     // Before its first gradient a tensor has no moment; afterwards it keeps it through steps without gradient.
     assert_eq!((steps("always", &critical), steps("sometimes", &critical)), (vec![1, 5], vec![5]));

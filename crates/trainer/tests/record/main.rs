@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod workloads;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -279,7 +281,7 @@ fn bad_options_are_refused_with_what_was_expected() {
         (&["--beta2", "1"], "expected a number in [0, 1)"),
         (&["--batch-size", "0"], "0 is not in 1.."),
         (&["--magnitudes", "some"], "expected all, none or a number above 0"),
-        (&["--critical-epsilon", "sgd"], "expected one of adam, rmsprop, adabelief, adamomentum, or none"),
+        (&["--critical-epsilon", "sgd"], "adamomentum, eadam, yogi, or none"),
         (&["--device", "gpu"], "expected cpu, cuda:N or auto"),
         (&["--device", "cuda:999"], "expected a number below that, or cpu"),
     ];
