@@ -12,6 +12,8 @@ python=.venv/bin/python
 if ! "$python" -c 'import adabelief_pytorch, duckdb, numpy, polars, pyarrow, pytest, torch, torch_optimizer' 2>/dev/null; then
     "$python" -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 fi
+# What kills recorders at every system call; without it that test says that it was skipped.
+command -v strace >/dev/null || { apt-get install --yes --quiet strace || true; } >/dev/null 2>&1
 # Threads that wait by spinning slow each other down on a busy machine.
 export OMP_WAIT_POLICY=passive
 

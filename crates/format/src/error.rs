@@ -42,6 +42,17 @@ pub enum FormatError {
         reason: String,
     },
 
+    /// A step that does not come after those recorded. Count optimizer steps on from where the run stands.
+    #[error("{}: step {found} after step {last}: expected steps in ascending order, from 1", path.display())]
+    StepOrder {
+        /// The run directory.
+        path: PathBuf,
+        /// The step.
+        found: i64,
+        /// The last step recorded, 0 if none.
+        last: i64,
+    },
+
     /// Another process records into this run.
     #[error("{}: locked by another recorder: expected to be the only writer of this run", path.display())]
     Locked {

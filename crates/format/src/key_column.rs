@@ -56,7 +56,7 @@ pub(crate) fn encode_runs<'a>(
     let mut sink = TrackedWrite::new(Vec::new());
     let mut pages = Pages::default();
     let mut writer = SerializedPageWriter::new(&mut sink);
-    pages.took(writer.write_page(dictionary.page())?);
+    pages.took(&writer.write_page(dictionary.page())?);
     let (mut index, mut offsets) = (ColumnIndexBuilder::new(column.physical_type()), OffsetIndexBuilder::new());
     for page_runs in split_by_rows(&runs, PAGE_ROWS) {
         let n_rows: usize = page_runs.iter().map(|&(_, rows)| rows).sum();
@@ -65,7 +65,7 @@ pub(crate) fn encode_runs<'a>(
         offsets.append_row_count(n_rows as i64);
         let (min, max) = extremes(&page_runs);
         index.append(false, min.bytes(), max.bytes(), 0);
-        pages.took(spec);
+        pages.took(&spec);
     }
     writer.close()?;
     let metadata = pages.metadata(column, &runs)?;
@@ -139,18 +139,18 @@ impl<'a> Dictionary<'a> {
 struct Pages {
     n_bytes: u64,
     n_rows: u64,
-    n_data_pages: i32,
+    n_data: i32,
     first_data_page: i64,
 }
 
 impl Pages {
-    fn took(&mut self, spec: PageWriteSpec) {
+    fn took(&mut self, spec: &PageWriteSpec) {
         self.n_bytes += spec.bytes_written;
         if spec.page_type == PageType::DATA_PAGE {
-            if self.n_data_pages == 0 {
+            if self.n_data == 0 {
                 self.first_data_page = spec.offset as i64;
             }
-            self.n_data_pages += 1;
+            self.n_data += 1;
             self.n_rows += u64::from(spec.num_values);
         }
     }
@@ -163,7 +163,7 @@ impl Pages {
             .set_encodings_mask(EncodingMask::new_from_encodings(encodings.iter()))
             .set_page_encoding_stats(vec![
                 stats(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1),
-                stats(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, self.n_data_pages),
+                stats(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, self.n_data),
             ])
             .set_total_compressed_size(self.n_bytes as i64)
             .set_total_uncompressed_size(self.n_bytes as i64)

@@ -30,13 +30,13 @@ pub(crate) fn encode_part(
 ) -> Result<Vec<u8>, ParquetError> {
     let schema = ArrowSchemaConverter::new().convert(&table.arrow_schema())?;
     let properties = Arc::new(part_properties(table, metadata));
-    let mut file = SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties)?;
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties)?;
     {
-        let mut part = PartEncoder { group: file.next_row_group()?, schema: &schema, n_columns: 0 };
+        let mut part = PartEncoder { group: writer.next_row_group()?, schema: &schema, n_columns: 0 };
         fill(&mut part)?;
         part.group.close()?;
     }
-    file.into_inner()
+    writer.into_inner()
 }
 
 impl PartEncoder<'_> {

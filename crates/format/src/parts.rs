@@ -27,7 +27,7 @@ pub(crate) struct Commit {
     pub(crate) generation: u32,
     /// The step up to which every row is published now.
     pub(crate) through: i64,
-    /// Steps that were to be recorded since the run began and could not be kept.
+    /// Steps before `through` that were to be recorded and could not be kept.
     pub(crate) dropped_steps: u64,
     /// The new part files.
     pub(crate) parts: Vec<PartEntry>,
@@ -119,11 +119,16 @@ fn is_part_name(name: &str) -> bool {
         .is_some_and(|(rank, number)| digits(rank) && digits(number))
 }
 
-/// The line of a commit.
-pub(crate) fn line(commit: &Commit) -> Result<Vec<u8>, serde_json::Error> {
-    let commit = serde_json::value::to_raw_value(commit)?;
+/// The line of a commit in the list at `path`.
+pub(crate) fn line(path: &Path, commit: &Commit) -> Result<Vec<u8>, FormatError> {
+    let fault = |source: serde_json::Error| FormatError::PartList {
+        path: path.to_owned(),
+        line: 0,
+        reason: source.to_string(),
+    };
+    let commit = serde_json::value::to_raw_value(commit).map_err(fault)?;
     let digest = digest(commit.get().as_bytes());
-    let mut line = serde_json::to_vec(&Line { commit, digest })?;
+    let mut line = serde_json::to_vec(&Line { commit, digest }).map_err(fault)?;
     line.push(b'\n');
     Ok(line)
 }

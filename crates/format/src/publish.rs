@@ -5,6 +5,9 @@ use std::path::Path;
 
 use crate::fs::{Disk, FileSystem};
 
+/// Stands between a file's name and the process that writes it.
+const TEMPORARY: &str = ".tmp-";
+
 /// Writes `bytes` to `dir/name`: temporary name, fsync, rename, fsync of the directory. An existing file is replaced.
 ///
 /// # Errors
@@ -22,13 +25,26 @@ pub(crate) fn publish_on(fs: &dyn FileSystem, dir: &Path, name: &str, bytes: &[u
 }
 
 fn attempt(fs: &dyn FileSystem, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!(".{name}.tmp-{}", std::process::id()));
+    let temporary = dir.join(format!(".{name}{TEMPORARY}{}", std::process::id()));
     let written = write_new(fs, &temporary, bytes).and_then(|()| fs.rename(&temporary, &dir.join(name)));
     if written.is_err() {
         // Nothing more can be done about a temporary file that will not go; no reader looks at it.
         let _ = fs.remove_file(&temporary);
     }
     written.and_then(|()| fs.sync_dir(dir))
+}
+
+/// Removes what killed processes left half written of files with certain names.
+pub(crate) fn remove_temporaries(fs: &dyn FileSystem, dir: &Path, names: impl Fn(&str) -> bool) -> io::Result<()> {
+    for entry in fs_err::read_dir(dir)? {
+        let path = entry?.path();
+        let temporary = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = temporary.strip_prefix('.').and_then(|name| name.rsplit_once(TEMPORARY));
+        if name.is_some_and(|(name, _process)| names(name)) {
+            fs.remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn write_new(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()> {

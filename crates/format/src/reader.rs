@@ -1,5 +1,6 @@
 //! The checked reader: opens what the lists of parts name and what matches its digest, nothing else.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -38,8 +39,8 @@ impl Rank {
     fn read(dir: &Path, rank: u32) -> Result<Self, FormatError> {
         let list = dir.join(parts::list_name(rank));
         let commits = if list.exists() { parts::read_list(&list)? } else { Vec::new() };
-        let last = commits.last();
-        let (through, dropped_steps) = last.map_or((0, 0), |commit: &Commit| (commit.through, commit.dropped_steps));
+        let state = |commit: &Commit| (commit.through, commit.dropped_steps);
+        let (through, dropped_steps) = commits.last().map_or((0, 0), state);
         Ok(Self { parts: commits.into_iter().flat_map(|commit| commit.parts).collect(), through, dropped_steps })
     }
 }
@@ -133,9 +134,10 @@ impl Run {
             if !folder.is_dir() {
                 continue;
             }
+            let listed: BTreeSet<&str> = self.parts(table).map(|part| part.file.as_str()).collect();
             for entry in fs_err::read_dir(&folder)? {
                 let name = entry?.file_name();
-                if !self.parts(table).any(|part| name == part.file.as_str()) {
+                if !name.to_str().is_some_and(|name| listed.contains(name)) {
                     orphans.push(folder.join(name));
                 }
             }

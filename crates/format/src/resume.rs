@@ -3,8 +3,10 @@
 //! A run resumed after step N goes on as if it had never been beyond N: parts of later steps move to `superseded/`, a part that
 //! straddles N is written anew without them, and then the list of parts is replaced. That replacement is what
 //! counts. Until it is done the reader finds listed parts in `superseded/` as well, so a crash at any moment leaves
-//! either the old run or the resumed one; and at no moment do two files in the tables' folders hold the same rows.
+//! either the old run or the resumed one, marked `running` in either case; and at no moment do two files in the tables'
+//! folders hold the same rows.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,13 +15,14 @@ use arrow::datatypes::Int64Type;
 
 use crate::error::FormatError;
 use crate::fs::{Disk, FileSystem};
+use crate::lock::Lock;
 use crate::manifest::{self, Manifest, Resumption, Status};
 use crate::parquet_file::{encode_batches, part_metadata};
 use crate::parts::{self, Commit, PartEntry, digest, list_name, part_name, part_number, read_list};
 use crate::publish::publish_on;
 use crate::reader::{self, SUPERSEDED};
 use crate::schema::Table;
-use crate::writer::{RunWriter, WriterOptions, lock};
+use crate::writer::{RunWriter, WriterOptions, make_folders};
 
 impl RunWriter {
     /// Takes up the run in `dir` after a step; what had been recorded of later steps is set aside in `superseded/`.
@@ -28,7 +31,7 @@ impl RunWriter {
     ///
     /// # Errors
     /// [`FormatError::Resume`] if it is not, [`FormatError::Locked`] if another process records into the run, and whatever
-    /// reading the run or writing brings. The run is then as it was.
+    /// reading the run or writing brings. The run's steps are then what they were, or those up to `after_step`.
     pub fn resume(
         dir: &Path,
         manifest: &Manifest,
@@ -52,28 +55,27 @@ impl RunWriter {
         at: Resumption,
         options: WriterOptions,
     ) -> Result<Self, FormatError> {
-        let before = Manifest::read(dir)?;
-        let lock = lock(dir, rank)?;
+        // Looked at twice: no lock where there is no run, and what is read before locking may change.
+        Manifest::read(dir)?;
+        let lock = Lock::take(dir, rank)?;
+        let mut before = Manifest::read(dir)?;
         if let Some(reason) = difference(&before, manifest) {
             return Err(FormatError::Resume { path: dir.to_owned(), reason });
         }
+        before.status = Status::Running;
+        (before.finished, before.totals) = (None, None);
         let list = dir.join(list_name(rank));
         let commits = if list.exists() { read_list(&list)? } else { Vec::new() };
         let rewind = Rewind { fs: &*fs, dir, rank, manifest: &before, after_step: at.after_step };
         let (commit, next_part) = rewind.run(&commits)?;
-        let (generation, dropped_steps) = (commit.generation, commit.dropped_steps);
-        let through = commit.through;
+        before.losses.dropped_steps = commit.dropped_steps;
+        before.resumed.push(at);
         let mut writer = Self::new(fs, dir, rank, lock, before, options);
-        writer.generation = generation;
+        writer.generation = commit.generation;
         writer.next_part = next_part;
-        writer.through = through;
-        writer.losses = writer.manifest.losses.clone();
-        writer.losses.dropped_steps = dropped_steps;
+        writer.through = commit.through;
         commit.parts.iter().for_each(|part| writer.totals.add(part));
         if rank == 0 {
-            writer.manifest.status = Status::Running;
-            (writer.manifest.finished, writer.manifest.totals) = (None, None);
-            writer.manifest.resumed.push(at);
             writer.manifest.write(&*writer.fs, dir)?;
         }
         Ok(writer)
@@ -96,7 +98,9 @@ fn difference(before: &Manifest, now: &Manifest) -> Option<String> {
     match () {
         () if names(before) != names(now) => differs("the tensors"),
         () if quantities(before) != quantities(now) => differs("the quantities"),
+        () if before.cadence != now.cadence => differs("the steps to record"),
         () if (before.magnitudes, before.signs) != (now.magnitudes, now.signs) => differs("the recorded elements"),
+        () if before.histograms != now.histograms => differs("the tables"),
         () if before.critical_epsilon != now.critical_epsilon => {
             differs("the decay rates or steps of critical epsilons")
         }
@@ -130,23 +134,24 @@ impl Rewind<'_> {
             rewritten.push(self.rewritten(part, next_part)?);
             next_part += 1;
         }
+        make_folders(self.fs, self.dir, self.rank)?;
+        if self.rank == 0 {
+            self.manifest.write(self.fs, self.dir)?;
+        }
         self.set_aside(&kept)?;
         for (part, bytes) in &rewritten {
             publish_on(self.fs, &self.dir.join(part.table.name()), &part.file, bytes)?;
         }
         let last = commits.last();
+        // Where the step lies between two commits, the later one counts too many rather than too few.
+        let dropped = commits.iter().find(|commit| self.after_step <= commit.through).or(last);
         let commit = Commit {
             generation: last.map_or(0, |commit| commit.generation) + 1,
-            through: last.map_or(0, |commit| commit.through).min(self.after_step),
-            dropped_steps: last.map_or(0, |commit| commit.dropped_steps),
+            through: last.map_or(0, |commit| commit.through).min(self.after_step).max(0),
+            dropped_steps: dropped.map_or(0, |commit| commit.dropped_steps),
             parts: kept.into_iter().cloned().chain(rewritten.into_iter().map(|(part, _)| part)).collect(),
         };
-        let path = self.dir.join(list_name(self.rank));
-        let line = parts::line(&commit).map_err(|source| FormatError::PartList {
-            path,
-            line: 0,
-            reason: source.to_string(),
-        })?;
+        let line = parts::line(&self.dir.join(list_name(self.rank)), &commit)?;
         publish_on(self.fs, self.dir, &list_name(self.rank), &line)?;
         Ok((commit, next_part))
     }
@@ -155,13 +160,13 @@ impl Rewind<'_> {
     fn set_aside(&self, kept: &[&PartEntry]) -> Result<(), FormatError> {
         for table in Table::ALL {
             let (folder, aside) = (self.dir.join(table.name()), self.dir.join(SUPERSEDED).join(table.name()));
-            let is_kept = |name: &str| kept.iter().any(|part| part.table == table && part.file == name);
-            self.fs.create_dir_all(&folder)?;
+            let kept: BTreeSet<&String> =
+                kept.iter().filter(|part| part.table == table).map(|part| &part.file).collect();
             self.fs.create_dir_all(&aside)?;
-            for name in self.own_files(&folder)?.iter().filter(|name| !is_kept(name)) {
+            for name in self.own_files(&folder)?.iter().filter(|name| !kept.contains(name)) {
                 self.fs.rename(&folder.join(name), &aside.join(name))?;
             }
-            for name in self.own_files(&aside)?.iter().filter(|name| is_kept(name)) {
+            for name in self.own_files(&aside)?.iter().filter(|name| kept.contains(name)) {
                 self.fs.rename(&aside.join(name), &folder.join(name))?;
             }
             self.fs.sync_dir(&aside)?;

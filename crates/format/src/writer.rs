@@ -1,13 +1,11 @@
 //! Steps in, part files out.
 //!
 //! Rows are buffered per table and published together; then one line in the list of parts says up to which step the run
-//! is complete. What a crash loses is what was buffered: the steps of the last [`WriterOptions::flush_secs`] seconds.
-//!
-//! A disk that fails loses nothing at once: encoded parts are kept and written anew every `flush_secs` seconds,
-//! meanwhile steps are buffered, and only when [`WriterOptions::flush_rows`] rows wait are further steps dropped, counted and
-//! said in `run.json`.
+//! is complete. What crashes and failing disks lose, the crate's first page says.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,11 +13,12 @@ use std::time::{Duration, Instant};
 use crate::buffers::{Buffers, TableRows};
 use crate::error::FormatError;
 use crate::fs::{Disk, FileSystem};
+use crate::lock::Lock;
 use crate::manifest::{self, Losses, Manifest, Status, Totals};
 use crate::parquet_file::part_metadata;
 use crate::part_encoder::encode_part;
-use crate::parts::{self, Commit, PartEntry, digest, list_name, part_name};
-use crate::publish::publish_on;
+use crate::parts::{self, Commit, PartEntry, digest, list_name, part_name, part_number};
+use crate::publish::{publish_on, remove_temporaries};
 use crate::record::StepRecord;
 use crate::schema::Table;
 
@@ -55,14 +54,14 @@ pub struct RunWriter {
     pub(crate) next_part: u64,
     /// The step up to which everything is buffered or published.
     pub(crate) through: i64,
+    /// Steps dropped before that one.
+    pub(crate) dropped_before: u64,
     pub(crate) totals: Totals,
-    pub(crate) losses: Losses,
     /// Whether the last attempt to write failed.
     pub(crate) is_failing: bool,
-    /// Whether the end of the list may be torn, so that it must be written anew.
-    pub(crate) is_list_torn: bool,
-    /// Released by the operating system when the process ends, however it ends.
-    pub(crate) _lock: fs_err::File,
+    /// Whether the list ends with a line's end for certain; if not, it is written anew.
+    pub(crate) is_list_whole: bool,
+    pub(crate) _lock: Lock,
 }
 
 /// What a flush has still to do.
@@ -97,15 +96,13 @@ impl RunWriter {
         options: WriterOptions,
     ) -> Result<Self, FormatError> {
         fs.create_dir_all(dir)?;
-        let lock = lock(dir, rank)?;
+        let lock = Lock::take(dir, rank)?;
         let mark = if rank == 0 { manifest::FILE_NAME.to_owned() } else { list_name(rank) };
         if dir.join(mark).exists() {
             return Err(FormatError::AlreadyARun { path: dir.to_owned() });
         }
-        for table in Table::ALL {
-            fs.create_dir_all(&dir.join(table.name()))?;
-        }
-        fs.sync_dir(dir)?;
+        make_folders(&*fs, dir, rank)?;
+        publish_on(&*fs, dir, &list_name(rank), b"")?;
         let writer = Self::new(fs, dir, rank, lock, manifest, options);
         if rank == 0 {
             writer.manifest.write(&*writer.fs, dir)?;
@@ -117,7 +114,7 @@ impl RunWriter {
         fs: Arc<dyn FileSystem>,
         dir: &Path,
         rank: u32,
-        lock: fs_err::File,
+        lock: Lock,
         mut manifest: Manifest,
         options: WriterOptions,
     ) -> Self {
@@ -135,10 +132,10 @@ impl RunWriter {
             last_attempt: Instant::now(),
             next_part: 0,
             through: 0,
+            dropped_before: 0,
             totals: Totals { steps: 0, tables: BTreeMap::new() },
-            losses: Losses::default(),
             is_failing: false,
-            is_list_torn: false,
+            is_list_whole: true,
             _lock: lock,
         }
     }
@@ -150,19 +147,24 @@ impl RunWriter {
 
     /// What could not be kept so far.
     pub fn losses(&self) -> &Losses {
-        &self.losses
+        &self.manifest.losses
     }
 
     /// Takes one step; publishes part files when they are due.
     ///
     /// # Errors
-    /// [`FormatError`] once when writing begins to fail. The writer goes on: see this module's first words.
+    /// [`FormatError::StepOrder`] if the step does not come after all others; it is not taken then. Any other
+    /// [`FormatError`] once when writing begins to fail; the writer goes on.
     pub fn append(&mut self, record: StepRecord) -> Result<(), FormatError> {
+        if record.step <= self.through {
+            return Err(FormatError::StepOrder { path: self.dir.clone(), found: record.step, last: self.through });
+        }
         let is_full = self.options.flush_rows <= self.buffers.longest();
         if is_full && self.unpublished.is_some() {
             self.drop_steps(1);
         } else {
             self.through = record.step;
+            self.dropped_before = self.manifest.losses.dropped_steps;
             self.buffers.push(record, &self.manifest);
         }
         self.flush_if_due()
@@ -178,7 +180,7 @@ impl RunWriter {
 
     /// Counts steps that were to be recorded and never came.
     pub fn drop_steps(&mut self, n_steps: u64) {
-        self.losses.dropped_steps += n_steps;
+        self.manifest.losses.dropped_steps += n_steps;
     }
 
     /// Publishes part files if they are due.
@@ -212,7 +214,7 @@ impl RunWriter {
         });
         self.is_failing = flushed.is_err();
         if let Err(fault) = &flushed {
-            self.losses.note(fault.to_string());
+            self.manifest.losses.note(fault.to_string());
         }
         flushed
     }
@@ -221,48 +223,61 @@ impl RunWriter {
     ///
     /// # Errors
     /// [`FormatError`] if that cannot be written; the run is then marked failed, if that is still possible.
-    pub fn finish(mut self) -> Result<Losses, FormatError> {
-        match self.flush() {
-            Ok(()) => self.end(Status::Finished)?,
-            Err(fault) => {
-                self.losses.dropped_steps += self.n_unpublished_steps();
-                // The fault that came first is the one to tell.
-                let _ = self.end(Status::Failed);
-                return Err(fault);
-            }
-        }
-        Ok(self.losses)
+    pub fn finish(self) -> Result<Losses, FormatError> {
+        self.end(Status::Finished)
     }
 
     /// Marks the run failed for a reason of the caller's, after publishing what is buffered.
     ///
     /// # Errors
-    /// [`FormatError`] if that cannot be written; the run then stays marked `running`.
+    /// As for [`finish`](Self::finish).
     pub fn fail(mut self, reason: String) -> Result<(), FormatError> {
-        self.losses.note(reason);
+        self.manifest.losses.note(reason);
+        self.end(Status::Failed).map(|_losses| ())
+    }
+
+    fn end(mut self, status: Status) -> Result<Losses, FormatError> {
         let flushed = self.flush();
-        self.end(Status::Failed).and(flushed)
-    }
-
-    fn n_unpublished_steps(&self) -> u64 {
-        self.buffers.n_steps() as u64 + self.unpublished.as_ref().map_or(0, |flush| flush.n_steps)
-    }
-
-    fn end(&mut self, status: Status) -> Result<(), FormatError> {
-        if self.rank != 0 {
-            return Ok(());
+        self.drop_steps(self.n_unpublished_steps());
+        if self.rank == 0 {
+            self.manifest.status = if flushed.is_ok() { status } else { Status::Failed };
+            self.manifest.finished = Some(manifest::now());
+            self.manifest.totals = (self.manifest.status == Status::Finished).then_some(self.totals);
+            // The fault that came first is the one to tell.
+            return flushed.and(self.manifest.write(&*self.fs, &self.dir)).map(|()| self.manifest.losses);
         }
-        self.manifest.status = status;
-        self.manifest.finished = Some(manifest::now());
-        self.manifest.losses = self.losses.clone();
-        self.manifest.totals = (status == Status::Finished).then(|| self.totals.clone());
-        self.manifest.write(&*self.fs, &self.dir)
+        flushed.map(|()| self.manifest.losses)
+    }
+
+    /// Steps that no reader sees. A line may have got into the list although its fsync failed.
+    fn n_unpublished_steps(&self) -> u64 {
+        let list = self.dir.join(list_name(self.rank));
+        let is_listed = |commit| parts::read_list(&list).is_ok_and(|commits| commits.last() == Some(commit));
+        let waiting = self.unpublished.as_ref().filter(|waiting| !is_listed(&waiting.commit));
+        self.buffers.n_steps() as u64 + waiting.map_or(0, |waiting| waiting.n_steps)
     }
 
     /// Turns buffered rows into the bytes of part files.
     fn encode_buffers(&mut self) -> Result<(), FormatError> {
         let buffers = std::mem::take(&mut self.buffers);
+        if buffers.longest() == 0 {
+            return Ok(());
+        }
         let n_steps = buffers.n_steps() as u64;
+        // What cannot be encoded now never can.
+        let files = self.encode_parts(&buffers).inspect_err(|_fault| self.drop_steps(n_steps))?;
+        self.next_part += files.len() as u64;
+        let commit = Commit {
+            generation: self.generation,
+            through: self.through,
+            dropped_steps: self.dropped_before,
+            parts: files.iter().map(|(entry, _)| entry.clone()).collect(),
+        };
+        self.unpublished = Some(Unpublished { files, commit, n_steps });
+        Ok(())
+    }
+
+    fn encode_parts(&self, buffers: &Buffers) -> Result<Vec<(PartEntry, Vec<u8>)>, FormatError> {
         let mut files = Vec::new();
         for rows in buffers.tables().into_iter().filter(|rows| self.rank == 0 || rows.table() != Table::Steps) {
             let n_parts = (rows.len() / self.options.flush_rows.max(1)).max(1);
@@ -272,24 +287,14 @@ impl RunWriter {
                 files.push(self.encode(file, rows, range)?);
             }
         }
-        if !files.is_empty() {
-            self.next_part += files.len() as u64;
-            let commit = Commit {
-                generation: self.generation,
-                through: self.through,
-                dropped_steps: self.losses.dropped_steps,
-                parts: files.iter().map(|(entry, _)| entry.clone()).collect(),
-            };
-            self.unpublished = Some(Unpublished { files, commit, n_steps });
-        }
-        Ok(())
+        Ok(files)
     }
 
     fn encode(
         &self,
         file: String,
         rows: &dyn TableRows,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
     ) -> Result<(PartEntry, Vec<u8>), FormatError> {
         let table = rows.table();
         let metadata = part_metadata(table, &self.manifest);
@@ -324,38 +329,38 @@ impl RunWriter {
     /// Adds a commit to the list. Half a line may be left where that fails: then the list is written anew.
     fn list(&mut self, commit: &Commit) -> Result<(), FormatError> {
         let path = self.dir.join(list_name(self.rank));
-        let reason = |source: serde_json::Error| source.to_string();
-        let line = parts::line(commit).map_err(|source| FormatError::PartList {
-            path: path.clone(),
-            line: 0,
-            reason: reason(source),
-        })?;
-        if self.is_list_torn {
-            let mut text = if path.exists() { fs_err::read(&path)? } else { Vec::new() };
+        let line = parts::line(&path, commit)?;
+        let is_appended = std::mem::take(&mut self.is_list_whole) && append(&*self.fs, &path, &line).is_ok();
+        if !is_appended {
+            let mut text = fs_err::read(&path)?;
             text.truncate(parts::complete_lines(&text).len());
             // The line may have got there whole, and only its fsync failed.
             if !text.ends_with(&line) {
                 text.extend(line);
             }
             publish_on(&*self.fs, &self.dir, &list_name(self.rank), &text)?;
-        } else {
-            self.is_list_torn = true;
-            let mut file = self.fs.append(&path)?;
-            file.write_all(&line)?;
-            file.sync_all()?;
         }
-        self.is_list_torn = false;
+        self.is_list_whole = true;
         Ok(())
     }
 }
 
-/// Makes the caller the rank's only writer.
-pub(crate) fn lock(dir: &Path, rank: u32) -> Result<fs_err::File, FormatError> {
-    let path = dir.join(format!("lock-r{rank:03}"));
-    let file = fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
-    match file.file().try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(FormatError::Locked { path }),
-        Err(std::fs::TryLockError::Error(source)) => Err(source.into()),
+fn append(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs.append(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes the tables' folders, and removes what a killed writer of this rank left half written.
+pub(crate) fn make_folders(fs: &dyn FileSystem, dir: &Path, rank: u32) -> io::Result<()> {
+    let is_own = |name: &str| {
+        part_number(rank, name).is_some() || name == list_name(rank) || rank == 0 && name == manifest::FILE_NAME
+    };
+    for table in Table::ALL {
+        let folder = dir.join(table.name());
+        fs.create_dir_all(&folder)?;
+        remove_temporaries(fs, &folder, is_own)?;
     }
+    remove_temporaries(fs, dir, is_own)?;
+    fs.sync_dir(dir)
 }
