@@ -47,7 +47,7 @@ fn sum_avx2(values: &[f32]) -> f32 {
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "a prefetch takes a pointer")]
 #[inline(always)]
-pub(crate) fn prefetch(line: &[f32; 16]) {
+fn prefetch(line: &[f32; 16]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // SAFETY: a prefetch of any address is harmless.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(PREFETCH).cast()) }

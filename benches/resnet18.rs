@@ -3,7 +3,7 @@
 //! One thread, the gradients of all 62 tensors (11.7 million elements), in memory that no cache holds. In each round
 //! everything is timed in turn, so that a busy machine disturbs all alike, and a ratio is the median of the rounds'
 //! ratios. There are two limits: a plain sum of the gradients (AVX2, prefetched), and the stream that any second moment
-//! takes, which reads the gradients and reads and writes v.
+//! takes, which reads the gradients and reads and writes v (Adam's; prefetching by hand makes it slower).
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
@@ -24,6 +24,10 @@ const SMALL: [(usize, usize); 5] = [(10, 4000), (64, 4000), (512, 2000), (4096, 
 
 /// The gradients of one step, tensor by tensor.
 type Step = [Vec<f32>];
+/// What is done with a step.
+type Work = Box<dyn FnMut(&Step)>;
+/// What is done, in words and in deed.
+type Contender = (&'static str, Work);
 
 fn main() {
     // `cargo test --benches` and `cargo bench -- --list` only want to know that it builds.
@@ -58,39 +62,9 @@ fn gradients() -> Vec<Vec<f32>> {
     lengths().into_iter().map(|length| std::iter::repeat_with(&mut next).take(length).collect()).collect()
 }
 
-fn begin(step: &Step, optimizers: &[Optimizer]) -> Vec<Vec<Moments>> {
-    let of = |tensor: &Vec<f32>| {
-        optimizers.iter().map(|&optimizer| Moments::new(optimizer, Decay::default(), tensor.len())).collect()
-    };
-    step.iter().map(of).collect()
-}
-
 /// Times every contender on the gradients of whole steps and prints a line for each.
 fn whole_steps(copies: &[Vec<Vec<f32>>]) {
-    let mut second: Vec<Vec<f32>> = copies[0].iter().map(|tensor| vec![0.0; tensor.len()]).collect();
-    let mut none = begin(&copies[0], &[]);
-    let mut adam = begin(&copies[0], &[Optimizer::Adam]);
-    let mut apart = adam.clone();
-    let mut four = begin(&copies[0], &Optimizer::DEFAULT);
-    let mut counter = Counter::new();
-    let mut observer = Observer::new();
-    let mut other_observer = Observer::new();
-    let mut third_observer = Observer::new();
-    let mut contenders: Vec<(&str, Box<dyn FnMut(&Step) + '_>)> = vec![
-        ("sum, limit of reading", Box::new(|step| step.iter().for_each(|tensor| _ = black_box(sum(tensor))))),
-        ("stream, limit of moments", Box::new(|step| second.iter_mut().zip(step).for_each(|(v, g)| stream(v, g)))),
-        ("histograms", Box::new(|step| step.iter().for_each(|tensor| _ = black_box(count(&mut counter, tensor))))),
-        ("histograms, summaries", Box::new(|step| observe(&mut observer, step, &mut none, false))),
-        ("... and Adam's critical ε", Box::new(|step| observe(&mut other_observer, step, &mut adam, true))),
-        ("... and that of all four", Box::new(|step| observe(&mut third_observer, step, &mut four, true))),
-        (
-            "moments of Adam alone",
-            Box::new(|step| {
-                apart.iter_mut().zip(step).for_each(|(moments, tensor)| moments[0].update(0, tensor));
-            }),
-        ),
-        ("summaries alone", Box::new(|step| step.iter().for_each(|tensor| _ = black_box(Summary::of(tensor))))),
-    ];
+    let mut contenders = contenders(&copies[0]);
     let mut turns = copies.iter().cycle();
     let mut times = vec![Vec::with_capacity(N_ROUNDS); contenders.len()];
     for _round in 0..N_ROUNDS {
@@ -106,42 +80,45 @@ fn whole_steps(copies: &[Vec<Vec<f32>>]) {
     }
 }
 
+/// Everything that is timed, the two limits first.
+fn contenders(step: &Step) -> Vec<Contender> {
+    let mut streamed = begin(step, &[Optimizer::Adam]);
+    let mut counter = Counter::new();
+    vec![
+        ("sum, limit of reading", Box::new(|step| step.iter().for_each(|tensor| _ = black_box(sum(tensor))))),
+        (
+            "stream, limit of moments",
+            Box::new(move |step| {
+                streamed.iter_mut().zip(step).for_each(|(moments, tensor)| moments[0].update(0, tensor));
+            }),
+        ),
+        ("summaries", Box::new(|step| step.iter().for_each(|tensor| _ = black_box(Summary::of(tensor))))),
+        ("histograms", Box::new(move |step| step.iter().for_each(|tensor| _ = black_box(count(&mut counter, tensor))))),
+        ("histograms, summaries", observing(step, &[])),
+        ("... and Adam's critical ε", observing(step, &[Optimizer::Adam])),
+        ("... and that of four", observing(step, &Optimizer::DEFAULT)),
+    ]
+}
+
+fn observing(step: &Step, optimizers: &[Optimizer]) -> Work {
+    let (mut observer, mut moments) = (Observer::new(), begin(step, optimizers));
+    Box::new(move |step| {
+        for (tensor, moments) in step.iter().zip(&mut moments) {
+            black_box(observer.observe(tensor, moments, true));
+        }
+    })
+}
+
+fn begin(step: &Step, optimizers: &[Optimizer]) -> Vec<Vec<Moments>> {
+    let of = |tensor: &Vec<f32>| {
+        optimizers.iter().map(|&optimizer| Moments::new(optimizer, Decay::default(), tensor.len())).collect()
+    };
+    step.iter().map(of).collect()
+}
+
 fn count(counter: &mut Counter, tensor: &[f32]) -> u64 {
     counter.count(tensor);
     counter.take().total()
-}
-
-fn observe(observer: &mut Observer, step: &Step, moments: &mut [Vec<Moments>], critical: bool) {
-    for (tensor, moments) in step.iter().zip(moments) {
-        black_box(observer.observe(tensor, moments, critical));
-    }
-}
-
-/// v ← β2·v + (1−β2)·g², as fast as it can be written.
-fn stream(second: &mut [f32], gradients: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        #[expect(unsafe_code, reason = "calling a function compiled for AVX2 and FMA")]
-        // SAFETY: the processor has both, as just checked.
-        unsafe {
-            stream_fma(second, gradients);
-        }
-        return;
-    }
-    second.iter_mut().zip(gradients).for_each(|(v, g)| *v = 0.999 * *v + 0.001 * g * g);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn stream_fma(second: &mut [f32], gradients: &[f32]) {
-    let (seconds, rest) = second.as_chunks_mut::<16>();
-    let (lines, rest_lines) = gradients.as_chunks::<16>();
-    for (v, g) in seconds.iter_mut().zip(lines) {
-        measuring::prefetch(v);
-        measuring::prefetch(g);
-        v.iter_mut().zip(g).for_each(|(v, g)| *v = (0.001 * g).mul_add(*g, 0.999 * *v));
-    }
-    rest.iter_mut().zip(rest_lines).for_each(|(v, g)| *v = (0.001 * g).mul_add(*g, 0.999 * *v));
 }
 
 /// Times single small tensors, which the caches hold, and prints a line for each.

@@ -40,7 +40,9 @@ fn assert_one_line(damage: impl FnOnce(&Path), words: &[&str]) {
     }
 }
 
+// A flush numbers its parts table by table.
 const PART: &str = "magnitudes/part-r000-00000.parquet";
+const HISTOGRAM_PART: &str = "histograms/part-r000-00001.parquet";
 
 #[test]
 fn a_missing_run() {
@@ -93,8 +95,16 @@ fn an_empty_manifest() {
 
 #[test]
 fn a_manifest_of_a_newer_schema() {
-    let newer = |bad: &Path| replace(&bad.join("run.json"), "\"schema_version\": 1", "\"schema_version\": 7");
-    assert_one_line(newer, &["bad/run.json", "schema version 7 is newer than 1"]);
+    let newer = |bad: &Path| replace(&bad.join("run.json"), "\"schema_version\": 2", "\"schema_version\": 7");
+    assert_one_line(newer, &["bad/run.json", "schema version 7: expected 2"]);
+}
+
+/// Refused by its version, whatever else it holds.
+#[test]
+fn a_manifest_of_an_older_schema() {
+    let older =
+        |bad: &Path| fs::write(bad.join("run.json"), r#"{"format":"epsiloscope-run","schema_version":1}"#).unwrap();
+    assert_one_line(older, &["bad/run.json", "schema version 1: expected 2"]);
 }
 
 #[test]
@@ -109,7 +119,7 @@ fn a_manifest_of_impossible_tensors() {
         replace(&bad.join("run.json"), "\n        3000\n", "\n        100000000000000\n");
         replace(&bad.join("run.json"), "\"recorded_elements\": 3000", "\"recorded_elements\": 100000000000000");
     };
-    assert_one_line(both, &["bad: magnitudes of", "follows 3000 elements at step 1"]);
+    assert_one_line(both, &["bad: magnitudes of", "fc1.weight", "3000 elements: expected 100000000000000"]);
 }
 
 #[test]
@@ -139,25 +149,48 @@ fn a_part_with_one_flipped_bit() {
 
 #[test]
 fn a_part_with_a_wrong_column_type() {
-    let replace_part = |bad: &Path| relist(bad, PART, &histogram_part_with_a_text_bin());
-    assert_one_line(replace_part, &[PART, "column element", "expected Int64", "found nothing"]);
+    let other_table = |bad: &Path| replace_part(bad, PART, &histogram_part_with_a_text_bin());
+    assert_one_line(other_table, &[PART, "column element", "expected Int64", "found nothing"]);
     let wrong_type = |bad: &Path| {
-        relist(bad, "histograms/part-r000-00000.parquet", &histogram_part_with_a_text_bin());
+        replace_part(bad, HISTOGRAM_PART, &histogram_part_with_a_text_bin());
         // With every element recorded an estimate reads no histogram; make it.
         replace(&bad.join("run.json"), "\"recorded_elements\": 8", "\"recorded_elements\": 7");
     };
-    assert_one_line(wrong_type, &["histograms/part-r000-00000.parquet", "column bin", "expected Int32", "found Utf8"]);
+    assert_one_line(wrong_type, &[HISTOGRAM_PART, "column bin", "expected Int32", "found Utf8"]);
 }
 
 #[test]
 fn a_part_that_is_no_parquet() {
-    assert_one_line(|bad| relist(bad, PART, b"PAR1 but not really"), &[PART, "expected a Parquet file"]);
+    assert_one_line(|bad| replace_part(bad, PART, b"PAR1 but not really"), &[PART, "expected a Parquet file"]);
 }
 
 #[test]
 fn a_list_of_parts_that_points_outside() {
-    let escape = |bad: &Path| replace(&bad.join("parts-r000.jsonl"), "part-r000-00000.parquet", "../../../etc/passwd");
+    let escape = |bad: &Path| relist(bad, |part| part["file"] = "../../../etc/passwd".into());
     assert_one_line(escape, &["bad/parts-r000.jsonl", "line 1", "part-rNNN-NNNNN.parquet"]);
+}
+
+#[test]
+fn a_list_of_parts_that_was_edited() {
+    let edit = |bad: &Path| replace(&bad.join("parts-r000.jsonl"), "\"through\":12", "\"through\":11");
+    assert_one_line(edit, &["bad/parts-r000.jsonl", "line 1", "damaged: its digest is", "expected"]);
+}
+
+/// Every line carries a digest of itself; the line break at its end is what makes it count.
+#[test]
+fn a_list_of_parts_with_one_flipped_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = Synthetic::default().write(&dir.path().join("r-1"));
+    let list = path.join("parts-r000.jsonl");
+    let original = fs::read(&list).unwrap();
+    for position in 0..original.len() {
+        let mut bytes = original.clone();
+        bytes[position] ^= 1 << (position % 8);
+        fs::write(&list, &bytes).unwrap();
+        let fault = epsiloscope_format::Run::open(&path).expect_err("the list is damaged").to_string();
+        let words = if position + 1 == original.len() { "no complete step" } else { "parts-r000.jsonl: line 1" };
+        assert!(fault.contains(words), "byte {position}: {fault}");
+    }
 }
 
 #[test]
@@ -165,7 +198,7 @@ fn a_torn_last_line_of_the_list_lists_nothing() {
     let pair = pair(|bad| {
         let list = bad.join("parts-r000.jsonl");
         let mut text = fs::read_to_string(&list).unwrap();
-        text.push_str("{\"table\":\"magni");
+        text.push_str("{\"commit\":{\"genera");
         fs::write(&list, text).unwrap();
     });
     let output = epsiloscope(["estimate".as_ref(), pair.bad.as_os_str()]);
@@ -193,7 +226,7 @@ fn no_changed_byte_changes_an_answer_unnoticed() {
         Some((table, epsiloscope_analysis::estimate(&run, &options).ok()?))
     };
     let expected = answer().unwrap();
-    for file in [PART, "histograms/part-r000-00000.parquet", "parts-r000.jsonl"] {
+    for file in [PART, HISTOGRAM_PART, "parts-r000.jsonl"] {
         let original = fs::read(path.join(file)).unwrap();
         for position in (0..original.len()).step_by(7) {
             let mut bytes = original.clone();
@@ -214,20 +247,32 @@ fn replace(path: &Path, from: &str, to: &str) {
 }
 
 /// Puts other bytes in a part's place and lists them with the right length and digest, as a hostile writer would.
-fn relist(run: &Path, part: &str, bytes: &[u8]) {
+fn replace_part(run: &Path, part: &str, bytes: &[u8]) {
     fs::write(run.join(part), bytes).unwrap();
-    let list = run.join("parts-r000.jsonl");
     let (table, file) = part.split_once('/').unwrap();
+    relist(run, |part| {
+        if part["table"] == table && part["file"] == file {
+            part["bytes"] = bytes.len().into();
+            part["digest"] = digest(bytes).into();
+        }
+    });
+}
+
+/// Changes the entries of a list and gives its lines the digests that they then have.
+fn relist(run: &Path, change: impl Fn(&mut serde_json::Value)) {
+    let list = run.join("parts-r000.jsonl");
     let lines = fs::read_to_string(&list).unwrap();
     let relisted = lines.lines().map(|line| {
-        let mut entry: serde_json::Value = serde_json::from_str(line).unwrap();
-        if entry["table"] == table && entry["file"] == file {
-            entry["bytes"] = bytes.len().into();
-            entry["digest"] = format!("{:032x}", twox_hash::XxHash3_128::oneshot(bytes)).into();
-        }
-        format!("{entry}\n")
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["commit"]["parts"].as_array_mut().unwrap().iter_mut().for_each(&change);
+        let commit = line["commit"].to_string();
+        format!("{{\"commit\":{commit},\"digest\":\"{}\"}}\n", digest(commit.as_bytes()))
     });
     fs::write(&list, relisted.collect::<String>()).unwrap();
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("{:032x}", twox_hash::XxHash3_128::oneshot(bytes))
 }
 
 /// What `histograms` would be with a text column for the bin.

@@ -2,10 +2,10 @@
 
 use epsiloscope_analysis::estimate::nearest_power;
 use epsiloscope_analysis::{AnalysisError, Bound, Estimate, EstimateOptions, Method, estimate};
-use epsiloscope_format::{Run, WriterOptions};
+use epsiloscope_format::{CriticalEpsilonPolicy, Run, WriterOptions};
 use epsiloscope_moments::Optimizer;
 
-use crate::synthetic::Synthetic;
+use crate::synthetic::{BINS_AT_SNAPSHOTS, Synthetic};
 
 /// The lower and upper order statistic of one tensor; `None` if every value is zero.
 fn oracle(synthetic: &Synthetic, tensor: usize, optimizer: Optimizer) -> Option<(f32, f32)> {
@@ -92,7 +92,8 @@ fn intervals_from_samples_hold_together_as_often_as_they_say() {
     let n_runs = 60;
     let n_missed = (1..=n_runs)
         .filter(|&seed| {
-            let synthetic = Synthetic { seed, steps: 3, snapshots: false, sample: Some(1500), ..Synthetic::default() };
+            let synthetic =
+                Synthetic { seed, steps: 3, critical_epsilon: None, sample: Some(1500), ..Synthetic::default() };
             estimates(&synthetic).iter().filter(|estimate| estimate.optimizer == Optimizer::Adam).any(|estimate| {
                 estimate.tensors.iter().any(|tensor| {
                     let index = synthetic.tensors.iter().position(|known| known.name == tensor.tensor).unwrap();
@@ -160,9 +161,77 @@ fn snapshots_answer_where_gradients_were_not_binned() {
 #[test]
 fn a_run_that_cannot_answer_says_what_to_record() {
     let dir = tempfile::tempdir().unwrap();
-    let synthetic = Synthetic { sample: Some(0), snapshots: false, ..Synthetic::default() };
+    let synthetic = Synthetic { sample: Some(0), critical_epsilon: None, ..Synthetic::default() };
     let run = Run::open(&synthetic.write(&dir.path().join("r-1"))).unwrap();
     let fault = estimate(&run, &EstimateOptions::default()).unwrap_err();
     assert!(matches!(fault, AnalysisError::NotRecorded { .. }));
     assert!(fault.to_string().contains("record with magnitudes"), "{fault}");
+}
+
+fn policy(every_step: bool, elements: bool) -> CriticalEpsilonPolicy {
+    CriticalEpsilonPolicy { every_step, elements, ..BINS_AT_SNAPSHOTS }
+}
+
+/// Values taken by the recorder at a snapshot are those that its gradients replay to, to the last bit.
+#[test]
+fn every_recorded_value_gives_what_every_gradient_gives() {
+    for seed in 1..=4 {
+        let replayed = estimates(&Synthetic { seed, ..Synthetic::default() });
+        for every_step in [false, true] {
+            let critical_epsilon = Some(policy(every_step, true));
+            let recorded = Synthetic { seed, sample: Some(0), critical_epsilon, ..Synthetic::default() };
+            assert_eq!(estimates(&recorded), replayed);
+        }
+    }
+}
+
+#[test]
+fn values_come_from_the_last_snapshot_and_bins_from_the_last_step() {
+    let synthetic = Synthetic { steps: 10, sample: Some(0), snapshots: vec![2, 6], ..Synthetic::default() };
+    for (elements, step, method) in [(true, 6, Method::Exact), (false, 10, Method::Bins)] {
+        let found = estimates(&Synthetic { critical_epsilon: Some(policy(true, elements)), ..synthetic.clone() });
+        let exact = estimates(&Synthetic { steps: step, ..Synthetic::default() });
+        for (found, exact) in found.iter().zip(&exact) {
+            assert_eq!((found.step, found.last_step, found.exponents()), (step, 10, exact.exponents()));
+            for (found, exact) in found.tensors.iter().zip(&exact.tensors) {
+                assert_eq!((found.method, found.sample_size), (method, exact.sample_size));
+                assert!(holds(found.lower, exact.lower.value as f32) && holds(found.upper, exact.upper.value as f32));
+            }
+        }
+    }
+}
+
+/// The sample is asked where a snapshot's values were taken at other decay rates.
+#[test]
+fn snapshots_of_other_decay_rates_are_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let synthetic = Synthetic { sample: Some(40), critical_epsilon: Some(policy(true, true)), ..Synthetic::default() };
+    let run = Run::open(&synthetic.write(&dir.path().join("r-1"))).unwrap();
+    let options = EstimateOptions { beta2: Some(0.99), ..EstimateOptions::default() };
+    for estimate in estimate(&run, &options).unwrap() {
+        assert!(estimate.tensors.iter().any(|tensor| tensor.method == Method::Sample));
+    }
+}
+
+#[test]
+fn without_signs_what_needs_them_is_refused_unless_it_was_recorded() {
+    let unsigned = Synthetic { signs: false, critical_epsilon: None, ..Synthetic::default() };
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::open(&unsigned.write(&dir.path().join("r-1"))).unwrap();
+    for known in estimates(&Synthetic::default()) {
+        let options = EstimateOptions { optimizers: vec![known.optimizer], ..EstimateOptions::default() };
+        match estimate(&run, &options) {
+            Ok(found) => assert!(!known.optimizer.needs_signs() && found == [known]),
+            Err(fault) => {
+                let expected = format!("no critical epsilon of {} was recorded", known.optimizer);
+                let fault = fault.to_string();
+                assert!(known.optimizer.needs_signs() && fault.contains(&expected), "{fault}");
+                assert!(fault.contains("it needs signs, which were not recorded"), "{fault}");
+            }
+        }
+    }
+    for estimate in estimates(&Synthetic { critical_epsilon: Some(policy(false, false)), ..unsigned }) {
+        let is_binned = |method| (method == Method::Bins) == estimate.optimizer.needs_signs();
+        assert!(estimate.tensors.iter().all(|tensor| is_binned(tensor.method)), "{}", estimate.optimizer);
+    }
 }

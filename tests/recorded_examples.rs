@@ -1,4 +1,4 @@
-//! The runs that the project carries, real ones, in the first version of the format.
+//! The runs that the project carries, real ones, in the present version of the format.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,10 +25,10 @@ fn they_are_estimated_as_when_they_were_recorded() {
 }
 
 #[test]
-fn they_are_whole_and_of_the_first_version() {
+fn they_are_whole_and_of_the_present_version() {
     for run in runs() {
         assert!(run.is_finished() && run.orphans().unwrap().is_empty());
-        assert_eq!(run.manifest().schema_version, SCHEMA_VERSION.min(1));
+        assert_eq!(run.manifest().schema_version, SCHEMA_VERSION);
         let totals = run.manifest().totals.clone().unwrap();
         assert_eq!(
             run.magnitudes().map(|batch| batch.unwrap().magnitude.len() as u64).sum::<u64>(),

@@ -30,7 +30,7 @@ fn magnitudes_read_back_are_the_gradients_written() {
 #[test]
 fn histograms_read_back_hold_every_gradient() {
     let dir = tempfile::tempdir().unwrap();
-    let synthetic = Synthetic { snapshots: false, sample: Some(0), ..Synthetic::default() };
+    let synthetic = Synthetic { critical_epsilon: None, sample: Some(0), ..Synthetic::default() };
     let run = Run::open(&synthetic.write(&dir.path().join("r-1"))).unwrap();
     let mut found = BTreeMap::new();
     for batch in run.histograms() {
@@ -78,7 +78,7 @@ fn part_boundaries_change_nothing_but_the_files() {
 fn an_interrupted_run_is_read_up_to_its_last_complete_step() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r-1");
-    let options = WriterOptions { flush_rows: 4000, flush_secs: 1e9 };
+    let options = WriterOptions { flush_rows: 13_000, flush_secs: 1e9 };
     let writer = Synthetic { options, ..Synthetic::default() }.write_unfinished(&path);
     std::mem::forget(writer); // as if killed: neither finished nor flushed
     let run = Run::open(&path).unwrap();

@@ -1,14 +1,13 @@
 //! The critical ε of every tensor's elements, from whatever the run holds.
 
-use std::collections::BTreeMap;
-
-use epsiloscope_format::{Manifest, Run};
+use epsiloscope_format::{Manifest, Run, TensorInfo};
 use epsiloscope_histogram::Histogram;
 use epsiloscope_moments::{Decay, Optimizer};
 
 use crate::error::AnalysisError;
 use crate::estimate::{EstimateOptions, Method};
-use crate::replay::{TensorReplay, not_recorded, replay};
+use crate::replay::{Prerequisites, TensorReplay, not_recorded, replay};
+use crate::snapshots::Snapshots;
 
 /// What is known of one optimizer's critical ε in a run.
 pub(crate) struct Known {
@@ -16,6 +15,8 @@ pub(crate) struct Known {
     pub(crate) decay: Decay,
     /// The step after which it was taken.
     pub(crate) step: i64,
+    /// The step after which what was recorded of it began again from zero, if it did.
+    pub(crate) restarted_after: Option<i64>,
     /// One per tensor of the manifest, in its order.
     pub(crate) tensors: Vec<CriticalEpsilon>,
 }
@@ -30,7 +31,7 @@ pub(crate) enum CriticalEpsilon {
         sorted: Vec<f32>,
         zeros: u64,
         non_finite: u64,
-        /// Whether every element was recorded.
+        /// Whether they are those of every element.
         complete: bool,
     },
     /// Every element's bin.
@@ -38,6 +39,15 @@ pub(crate) enum CriticalEpsilon {
 }
 
 impl CriticalEpsilon {
+    /// Of elements with these values.
+    pub(crate) fn from_values(values: &[f32], complete: bool) -> Self {
+        let zeros = values.iter().filter(|&&value| value == 0.0).count() as u64;
+        let mut sorted: Vec<f32> = values.iter().copied().filter(|value| value.is_finite() && *value != 0.0).collect();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let non_finite = values.len() as u64 - zeros - sorted.len() as u64;
+        Self::Values { sorted, zeros, non_finite, complete }
+    }
+
     pub(crate) fn method(&self) -> Option<Method> {
         match self {
             Self::Unknown => None,
@@ -90,122 +100,106 @@ impl CriticalEpsilon {
     }
 }
 
-/// The critical ε of each optimizer asked for, every tensor by the most exact method that the run allows.
+/// The critical ε of each optimizer asked for, every tensor by the most exact method that the run allows: every
+/// value, replayed or from a snapshot, else every bin, else a sample.
 pub(crate) fn critical_epsilons(run: &Run, options: &EstimateOptions) -> Result<Vec<Known>, AnalysisError> {
-    let manifest = run.manifest();
-    let recorded = manifest.critical_epsilon_decay.map(|rates| Decay { beta1: rates.beta1, beta2: rates.beta2 });
-    let usual = recorded.unwrap_or_default();
-    let decay = Decay { beta1: options.beta1.unwrap_or(usual.beta1), beta2: options.beta2.unwrap_or(usual.beta2) };
-    let is_complete = manifest.tensors.iter().all(|tensor| tensor.recorded_elements == tensor.numel());
-    // Snapshots are of no use if every element was recorded, or if they were taken at other decay rates.
-    let wanted = !is_complete && recorded == Some(decay);
-    let snapshots = if wanted { Snapshots::read(run)? } else { Snapshots::default() };
-    let step = snapshots.step.unwrap_or(run.last_step());
-    let has_magnitudes = manifest.tensors.iter().any(|tensor| tensor.recorded_elements > 0);
-    let replayed = if has_magnitudes { replay(run, &options.optimizers, decay, step)? } else { Vec::new() };
-    let known = |(slot, &optimizer): (usize, &Optimizer)| {
-        let tensor = |index: usize| tensor_critical_epsilon(manifest, &replayed, &snapshots, index, slot, optimizer);
-        let tensors: Vec<CriticalEpsilon> = (0..manifest.tensors.len()).map(tensor).collect();
+    let mut sources = Sources::read(run, options)?;
+    options.optimizers.iter().map(|&optimizer| sources.known(run, optimizer)).collect()
+}
+
+/// Where the critical ε of a run can be taken from.
+struct Sources<'a> {
+    manifest: &'a Manifest,
+    prerequisites: Prerequisites<'a>,
+    decay: Decay,
+    step: i64,
+    snapshots: Snapshots,
+    /// The optimizers that snapshots leave something to tell about, and what that is, tensor by tensor.
+    replayed: Vec<Optimizer>,
+    replays: Vec<TensorReplay>,
+}
+
+impl<'a> Sources<'a> {
+    fn read(run: &'a Run, options: &EstimateOptions) -> Result<Self, AnalysisError> {
+        let manifest = run.manifest();
+        let recorded = manifest.critical_epsilon.map(|policy| Decay { beta1: policy.beta1, beta2: policy.beta2 });
+        let usual = recorded.unwrap_or_default();
+        let decay = Decay { beta1: options.beta1.unwrap_or(usual.beta1), beta2: options.beta2.unwrap_or(usual.beta2) };
+        let prerequisites = Prerequisites::read(run)?;
+        let is_replayable = |optimizer, step| prerequisites.obstacle(optimizer, step).is_none();
+        let is_complete = manifest.tensors.iter().all(|tensor| tensor.recorded_elements == tensor.numel())
+            && options.optimizers.iter().all(|&optimizer| is_replayable(optimizer, run.last_step()));
+        // Snapshots are of no use if all can be replayed, or if they were taken at other decay rates.
+        let wanted = !is_complete && recorded == Some(decay);
+        let snapshots = if wanted { Snapshots::read(run)? } else { Snapshots::default() };
+        let step = snapshots.step.unwrap_or(run.last_step());
+        let is_open =
+            |optimizer| (0..manifest.tensors.len()).any(|tensor| is_open(manifest, &snapshots, tensor, optimizer));
+        let asked = options.optimizers.iter().copied();
+        let replayed: Vec<_> = asked.filter(|&known| is_replayable(known, step) && is_open(known)).collect();
+        let replays = if replayed.is_empty() { Vec::new() } else { replay(run, &replayed, decay, step)? };
+        Ok(Self { manifest, prerequisites, decay, step, snapshots, replayed, replays })
+    }
+
+    fn known(&mut self, run: &Run, optimizer: Optimizer) -> Result<Known, AnalysisError> {
+        let (mut tensors, mut uses_snapshots) = (Vec::new(), false);
+        for tensor in 0..self.manifest.tensors.len() {
+            let critical = self.replayed(tensor, optimizer).or_else(|| {
+                let taken = self.snapshots.take(tensor, optimizer);
+                uses_snapshots |= taken.is_some();
+                taken
+            });
+            tensors.push(critical.unwrap_or(CriticalEpsilon::Unknown));
+        }
         if tensors.iter().all(|tensor| matches!(tensor, CriticalEpsilon::Unknown)) {
+            let obstacle = self.prerequisites.obstacle(optimizer, self.step).unwrap_or_default();
             let reason = format!(
-                "holds neither gradients nor critical epsilons of {optimizer} at these decay rates: \
-                 record with magnitudes, or with this optimizer among the critical epsilons"
+                "no critical epsilon of {optimizer} was recorded at these decay rates, and its moments cannot be \
+                 replayed: {obstacle}"
             );
             return Err(not_recorded(run, reason));
         }
-        Ok(Known { optimizer, decay, step, tensors })
-    };
-    options.optimizers.iter().enumerate().map(known).collect()
+        let restarted_after = uses_snapshots.then(|| restarted_after(self.manifest, self.step)).flatten();
+        Ok(Known { optimizer, decay: self.decay, step: self.step, restarted_after, tensors })
+    }
+
+    /// What replaying tells of a tensor, where that is more than its snapshot does.
+    fn replayed(&self, tensor: usize, optimizer: Optimizer) -> Option<CriticalEpsilon> {
+        let slot = self.replayed.iter().position(|&replayed| replayed == optimizer)?;
+        let is_open = is_open(self.manifest, &self.snapshots, tensor, optimizer);
+        is_open.then(|| from_replay(&self.manifest.tensors[tensor], &self.replays[tensor].critical_epsilon(slot)))
+    }
 }
 
-/// The most exact source of one tensor: all values, else all bins, else a sample.
-fn tensor_critical_epsilon(
-    manifest: &Manifest,
-    replayed: &[TensorReplay],
-    snapshots: &Snapshots,
-    tensor: usize,
-    slot: usize,
-    optimizer: Optimizer,
-) -> CriticalEpsilon {
+/// Whether replaying a tensor's gradients tells more than its snapshot: all values instead of bins, or a sample instead
+/// of nothing.
+fn is_open(manifest: &Manifest, snapshots: &Snapshots, tensor: usize, optimizer: Optimizer) -> bool {
     let info = &manifest.tensors[tensor];
+    match snapshots.get(tensor, optimizer) {
+        Some(CriticalEpsilon::Values { .. }) => false,
+        Some(_) => info.recorded_elements == info.numel(),
+        None => info.recorded_elements > 0,
+    }
+}
+
+/// Values of a tensor's recorded elements; none if it never had a gradient, so that the optimizer never moved it.
+fn from_replay(info: &TensorInfo, values: &[f32]) -> CriticalEpsilon {
     let complete = info.recorded_elements == info.numel();
-    let snapshot = snapshots.histograms.get(&(tensor as u32, optimizer));
-    match snapshot {
-        Some(histogram) if !complete => CriticalEpsilon::Bins(histogram.clone()),
-        _ if info.recorded_elements == 0 => CriticalEpsilon::Unknown,
-        _ => match replayed.get(tensor).and_then(|replay| replay.moments.get(slot)) {
-            Some(moments) if moments.steps() > 0 => from_values(&moments.critical_epsilon(), complete),
-            // Never had a gradient: the optimizer never moved it.
-            _ => CriticalEpsilon::Values { sorted: Vec::new(), zeros: info.recorded_elements, non_finite: 0, complete },
-        },
+    match values {
+        [] => CriticalEpsilon::Values { sorted: Vec::new(), zeros: info.recorded_elements, non_finite: 0, complete },
+        values => CriticalEpsilon::from_values(values, complete),
     }
 }
 
-fn from_values(values: &[f32], complete: bool) -> CriticalEpsilon {
-    let zeros = values.iter().filter(|&&value| value == 0.0).count() as u64;
-    let mut sorted: Vec<f32> = values.iter().copied().filter(|value| value.is_finite() && *value != 0.0).collect();
-    sorted.sort_unstable_by(f32::total_cmp);
-    let non_finite = values.len() as u64 - zeros - sorted.len() as u64;
-    CriticalEpsilon::Values { sorted, zeros, non_finite, complete }
-}
-
-/// Critical ε of every element, binned while recording, at the last step that has them.
-#[derive(Default)]
-struct Snapshots {
-    step: Option<i64>,
-    histograms: BTreeMap<(u32, Optimizer), Histogram>,
-}
-
-impl Snapshots {
-    fn read(run: &Run) -> Result<Self, AnalysisError> {
-        let manifest = run.manifest();
-        let of_quantity = |name: &String| Optimizer::ALL.into_iter().find(|optimizer| optimizer.quantity() == *name);
-        let optimizers: Vec<Option<Optimizer>> = manifest.quantities.iter().map(of_quantity).collect();
-        let mut snapshots = Self::default();
-        for batch in run.tensors() {
-            let batch = batch?;
-            for row in 0..batch.step.len() {
-                if let Some(optimizer) = optimizers[batch.quantity[row] as usize] {
-                    snapshots.begin(batch.step.value(row));
-                    let apart = [&batch.zeros, &batch.nan, &batch.pos_inf, &batch.neg_inf];
-                    let apart = apart.map(|column| column.value(row) as u64);
-                    let key = (batch.tensor[row], optimizer);
-                    snapshots.histograms.insert(key, Histogram::from_bins([]).with_counted_apart(apart));
-                }
-            }
-        }
-        snapshots.read_bins(run, &optimizers)?;
-        Ok(snapshots)
-    }
-
-    /// Later snapshots replace earlier ones.
-    fn begin(&mut self, step: i64) {
-        if self.step != Some(step) {
-            self.step = Some(step);
-            self.histograms.clear();
+/// The step after which the recorder's moments began again from zero, if a resumption before `step` had lost them.
+fn restarted_after(manifest: &Manifest, step: i64) -> Option<i64> {
+    let mut restarts: Vec<i64> = Vec::new();
+    for resumption in manifest.resumed.iter().filter(|resumption| resumption.after_step < step) {
+        // Whoever goes back behind a restart leaves it behind.
+        restarts.retain(|&restart| restart < resumption.after_step);
+        if !resumption.moments_restored {
+            restarts.push(resumption.after_step);
         }
     }
-
-    fn read_bins(&mut self, run: &Run, optimizers: &[Option<Optimizer>]) -> Result<(), AnalysisError> {
-        let mut pairs: BTreeMap<(u32, Optimizer), Vec<(i32, u64)>> = BTreeMap::new();
-        for batch in run.histograms() {
-            let batch = batch?;
-            for row in 0..batch.step.len() {
-                let optimizer = optimizers[batch.quantity[row] as usize];
-                if let Some(optimizer) = optimizer.filter(|_| Some(batch.step.value(row)) == self.step) {
-                    let pair = (batch.bin.value(row), batch.count.value(row) as u64);
-                    pairs.entry((batch.tensor[row], optimizer)).or_default().push(pair);
-                }
-            }
-        }
-        for (key, pairs) in pairs {
-            if let Some(histogram) = self.histograms.get_mut(&key) {
-                *histogram = std::mem::take(histogram).merged(&Histogram::from_bins(pairs));
-            }
-        }
-        // A histogram that lacks elements says nothing certain; the sample, if there is one, is asked instead.
-        let tensors = &run.manifest().tensors;
-        self.histograms.retain(|&(tensor, _), histogram| histogram.numel() == tensors[tensor as usize].numel());
-        Ok(())
-    }
+    restarts.pop().filter(|&restart| restart > 0)
 }

@@ -9,7 +9,7 @@
 //!
 //! | method | from | error |
 //! |---|---|---|
-//! | `exact` | every element's gradients, replayed | none |
+//! | `exact` | every element's gradients, replayed, or its critical ε as recorded | none |
 //! | `bins` | every element's critical ε, binned while recording | within one bin, a factor of 10^(1/40) = 1.06 |
 //! | `sample` | a sample's gradients, replayed | confidence interval |
 //!
@@ -152,6 +152,9 @@ pub struct Estimate {
     pub step: i64,
     /// The last complete step of the run.
     pub last_step: i64,
+    /// The step after which the recorder's moments began again from zero, because recording was resumed without them;
+    /// `None` if they go back to step 1, or were replayed.
+    pub restarted_after: Option<i64>,
     /// Whether the recording ended in order.
     pub finished: bool,
     /// The least of the tensors' lower bounds.
@@ -186,8 +189,8 @@ pub fn nearest_power(value: f64) -> i32 {
 
 /// Estimates the search space of ε for each optimizer asked for.
 ///
-/// The critical ε is taken after the last step; where elements are known only by the bins of a snapshot, after the
-/// step of the last snapshot.
+/// The critical ε is taken after the last step; where not every element's gradients can be replayed, after the step of
+/// the last snapshot.
 ///
 /// # Errors
 /// [`AnalysisError::NotRecorded`] if the run holds neither gradients of every step nor snapshots for an optimizer, or
@@ -228,6 +231,7 @@ fn estimate_from(run: &Run, options: &EstimateOptions, known: &Known) -> Result<
         coupled_weight_decay: manifest.gradient.coupled_weight_decay,
         step: known.step,
         last_step: run.last_step(),
+        restarted_after: known.restarted_after,
         finished: run.is_finished(),
         lower: lower_bound(&tensors).ok_or_else(nothing)?,
         upper: upper_bound(&tensors).ok_or_else(nothing)?,

@@ -43,6 +43,7 @@ pub fn run_table(estimates: &[Estimate]) -> PolarsResult<DataFrame> {
         whole("left_out", &|e| e.left_out.len() as i64),
         whole("step", &|e| e.step),
         whole("last_step", &|e| e.last_step),
+        Column::new("restarted_after".into(), estimates.iter().map(|e| e.restarted_after).collect::<Vec<_>>()),
         text("status", &|e| if e.finished { "finished" } else { "unfinished" }.to_owned()),
         column("percentile", &|e| Some(e.percentile)),
         column("beta1", &|e| Some(e.decay.beta1)),

@@ -1,4 +1,4 @@
-//! What a run holds: files and their sizes, and the health of each tensor.
+//! What a run holds: files and their sizes, the health of each tensor, the scalars of each step.
 
 use epsiloscope_format::{Run, Table, TensorBatch};
 use polars::prelude::*;
@@ -44,6 +44,57 @@ pub fn tensor_health(run: &Run) -> Result<DataFrame, AnalysisError> {
     health.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })
 }
 
+/// One row per step: epoch, time (RFC 3339), loss, learning rate, loss scale, and whether scaled gradients overflowed.
+///
+/// # Errors
+/// [`AnalysisError::Format`] if a file cannot be read.
+pub fn steps(run: &Run) -> Result<DataFrame, AnalysisError> {
+    let (mut step, mut epoch, mut time) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut loss, mut learning_rate, mut loss_scale) = (Vec::new(), Vec::new(), Vec::new());
+    let mut overflow = Vec::new();
+    for batch in run.steps() {
+        let batch = batch?;
+        step.extend_from_slice(batch.step.values());
+        epoch.extend(&batch.epoch);
+        time.extend((0..batch.step.len()).map(|row| Some(batch.time.value_as_datetime(row)?.and_utc().to_rfc3339())));
+        loss.extend(&batch.loss);
+        learning_rate.extend(&batch.learning_rate);
+        loss_scale.extend(&batch.loss_scale);
+        overflow.extend(&batch.overflow);
+    }
+    let frame = df![
+        "run" => vec![run.manifest().run.as_str(); step.len()],
+        "step" => step,
+        "epoch" => epoch,
+        "time" => time,
+        "loss" => loss,
+        "learning_rate" => learning_rate,
+        "loss_scale" => loss_scale,
+        "overflow" => overflow,
+    ];
+    frame.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })
+}
+
+/// One row per step and scalar of the user's own, by step.
+///
+/// # Errors
+/// [`AnalysisError::Format`] if a file cannot be read.
+pub fn scalars(run: &Run) -> Result<DataFrame, AnalysisError> {
+    let (mut step, mut name, mut value) = (Vec::new(), Vec::new(), Vec::new());
+    for batch in run.scalars() {
+        let batch = batch?;
+        step.extend_from_slice(batch.step.values());
+        name.extend(batch.name);
+        value.extend(&batch.value);
+    }
+    let run_name = vec![run.manifest().run.as_str(); step.len()];
+    // Each rank's rows come in order of steps.
+    let in_order = SortMultipleOptions::default().with_maintain_order(true);
+    let frame = df!["run" => run_name, "step" => step, "name" => name, "value" => value]
+        .and_then(|frame| frame.sort(["step"], in_order));
+    frame.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })
+}
+
 fn batch_frame(batch: &TensorBatch) -> PolarsResult<DataFrame> {
     df![
         "tensor" => &batch.tensor,
@@ -60,12 +111,22 @@ fn batch_frame(batch: &TensorBatch) -> PolarsResult<DataFrame> {
     ]
 }
 
+/// The rows of the ranks that each saw a shard of a tensor, added.
+fn whole_tensors(shards: LazyFrame) -> PolarsResult<LazyFrame> {
+    let added = ["numel", "zeros", "nan", "pos_inf", "neg_inf", "sum_of_squares"].map(|name| col(name).sum());
+    let whole = shards
+        .group_by_stable([col("tensor"), col("quantity"), col("step")])
+        .agg([&added[..], &[col("min_nonzero").min(), col("max").max()]].concat());
+    // Floats are added in the order of rows; polars lets go of it in the middle of a query, but not in its result.
+    Ok(whole.collect()?.lazy())
+}
+
 fn health(run: &Run, rows: LazyFrame) -> PolarsResult<DataFrame> {
     let infinite = col("pos_inf") + col("neg_inf");
     let finite = (col("numel").sum() - col("nan").sum() - infinite.clone().sum()).cast(DataType::Float64);
     let mean_square = col("sum_of_squares").sum() / finite.clone();
-    let table = rows
-        .group_by([col("tensor"), col("quantity")])
+    let table = whole_tensors(rows)?
+        .group_by_stable([col("tensor"), col("quantity")])
         .agg([
             col("step").n_unique().cast(DataType::Int64).alias("steps"),
             col("numel").max(),
@@ -77,8 +138,8 @@ fn health(run: &Run, rows: LazyFrame) -> PolarsResult<DataFrame> {
             // Null, not NaN, where no element of any step is finite.
             when(finite.gt(lit(0.0))).then(mean_square.sqrt()).otherwise(lit(NULL)).alias("rms"),
         ])
-        .sort(["tensor", "quantity"], SortMultipleOptions::default())
-        .collect()?;
+        .collect()?
+        .sort(["tensor", "quantity"], SortMultipleOptions::default())?;
     with_names(run, table)?.select([
         "run",
         "tensor",

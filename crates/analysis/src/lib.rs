@@ -17,8 +17,9 @@ pub mod histograms;
 pub mod inspect;
 mod order_statistics;
 pub mod replay;
+mod snapshots;
 
 pub use error::AnalysisError;
 pub use estimate::{Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate};
 pub use histograms::{Origin, Scope, histograms};
-pub use inspect::{files, tensor_health};
+pub use inspect::{files, scalars, steps, tensor_health};

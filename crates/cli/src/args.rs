@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Estimate(EstimateArgs),
     /// Build gradient magnitude histograms as a table
     Histogram(HistogramArgs),
-    /// Show what a run holds: settings, files, sizes, health of each tensor
+    /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
     /// Train a reference network and record it, by the separate program epsiloscope-record
     #[command(disable_help_flag = true)]
@@ -106,6 +106,7 @@ pub(crate) struct HistogramArgs {
 Examples:
   epsiloscope inspect runs/mine
   epsiloscope inspect runs/mine --view tensors --format json
+  epsiloscope inspect runs/mine --view steps --format csv > steps.csv
 ")]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
@@ -154,6 +155,8 @@ pub(crate) enum From {
 pub(crate) enum View {
     Files,
     Tensors,
+    Steps,
+    Scalars,
 }
 
 fn percentile(text: &str) -> Result<f64, String> {

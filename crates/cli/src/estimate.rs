@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use epsiloscope_analysis::estimate_tables::{run_table, tensor_table};
 use epsiloscope_analysis::{Estimate, EstimateOptions, estimate};
-use epsiloscope_moments::Optimizer;
 use epsiloscope_report::{Format, write_verdict};
 
 use crate::args::{EstimateArgs, Per};
@@ -33,17 +32,16 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn options(args: &EstimateArgs) -> EstimateOptions {
-    let mut optimizers = args.optimizer.clone();
-    if optimizers.is_empty() {
-        optimizers = Optimizer::DEFAULT.to_vec();
-    }
-    optimizers.sort_unstable();
-    optimizers.dedup();
-    EstimateOptions {
-        optimizers,
+    let mut options = EstimateOptions {
         beta1: args.beta1,
         beta2: args.beta2,
         percentile: args.percentile,
         ..EstimateOptions::default()
+    };
+    if !args.optimizer.is_empty() {
+        options.optimizers.clone_from(&args.optimizer);
+        options.optimizers.sort_unstable();
+        options.optimizers.dedup();
     }
+    options
 }

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use epsiloscope_analysis::{files, tensor_health};
+use epsiloscope_analysis::{files, scalars, steps, tensor_health};
 use epsiloscope_format::{GRADIENT, Run};
-use epsiloscope_report::{Format, write_frame, write_run};
+use epsiloscope_report::{Format, Gaps, write_frame, write_run};
 use polars::prelude::{IntoLazy, col, lit};
 
 use crate::args::{InspectArgs, View};
@@ -20,6 +20,8 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     }
     let view = match args.view {
         Some(View::Files) => files,
+        Some(View::Steps) => steps,
+        Some(View::Scalars) => scalars,
         Some(View::Tensors) | None => tensor_health,
     };
     let outcome = for_each(&args.runs.runs, |run| Ok(view(run)?));
@@ -40,7 +42,8 @@ fn describe(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 
 fn description(run: &Run) -> anyhow::Result<String> {
     let mut text = Vec::new();
-    write_run(run, run.orphans()?.len(), &mut text)?;
+    let gaps = Gaps { n_orphans: run.orphans()?.len(), missing_steps: run.missing_steps()? };
+    write_run(run, &gaps, &mut text)?;
     // The optimizers' quantities repeat the tensors many times over; `--view tensors` has them.
     let gradients = tensor_health(run)?.lazy().filter(col("quantity").eq(lit(GRADIENT))).collect()?;
     for table in [files(run)?, gradients] {

@@ -11,6 +11,9 @@
 //! Rare values, those at the ends of the range of floats and the subnormals, infinities and NaN beyond, are counted
 //! roughly at first and placed exactly at the end of each block that had any. So the fast loop has no branch on them.
 
+#[cfg(target_arch = "x86_64")]
+mod approximate;
+
 use std::ops::{Range, RangeInclusive};
 
 use crate::bins::{self, SlotTable, slot, slot_of};
@@ -22,9 +25,9 @@ const LANES: usize = 8;
 /// The padding keeps equal slots of two lanes 1088 bytes apart modulo 4 KiB.
 const LANE_STRIDE: usize = slot::COUNT + 240;
 /// Blocks of fewer elements are counted in one lane.
-const FEW: usize = 256;
+const FEW: usize = 768;
 /// Slots that are drained together.
-const GROUP: usize = 16;
+const GROUP: usize = 64;
 /// Slots of common values; the last group may reach beyond, where there is nothing.
 const COMMON: RangeInclusive<usize> = slot::of_bin(*slot::LOWEST.end() + 1)..=slot::of_bin(*slot::HIGHEST.start() - 1);
 /// One per bin, and room for the last group.
@@ -37,6 +40,21 @@ const RARE_SLOTS: [(usize, usize); 2] = [
 ];
 
 type Lanes = [[u32; LANE_STRIDE]; LANES];
+
+/// Work on as many elements as are counted, done a few elements at a time.
+///
+/// While the processor waits for a division or a square root it counts; so these are nearly free beside counting.
+/// Implementations should be inlined into the loop that counts, which is compiled for AVX2 and FMA.
+pub trait Beside {
+    /// Works on the elements that follow the last ones, most often eight.
+    fn advance(&mut self, elements: Range<usize>);
+}
+
+/// No work.
+impl Beside for () {
+    #[inline(always)]
+    fn advance(&mut self, _elements: Range<usize>) {}
+}
 
 /// Counts floats into bins; [`take`](Self::take) hands over the finished histogram.
 ///
@@ -92,7 +110,13 @@ impl Counter {
 
     /// Counts the magnitude of every value.
     pub fn count(&mut self, values: &[f32]) {
-        for block in values.chunks(BLOCK) {
+        self.count_beside(values, ());
+    }
+
+    /// Counts the magnitude of every value, and between values does other work that is as long.
+    #[inline]
+    pub fn count_beside(&mut self, values: &[f32], mut beside: impl Beside) {
+        for (first, block) in (0..).step_by(BLOCK).zip(values.chunks(BLOCK)) {
             if self.pending > u32::MAX - BLOCK as u32 {
                 self.drain();
             }
@@ -100,9 +124,10 @@ impl Counter {
             if block.len() < FEW {
                 self.used_lanes = self.used_lanes.max(1);
                 count_in_lane(self.table, &mut self.lanes[0], block);
+                beside.advance(first..first + block.len());
             } else {
                 self.used_lanes = LANES;
-                count_block(self.table, &mut self.lanes, block);
+                count_block(self.table, &mut self.lanes, block, first, &mut beside);
             }
             self.settle_rare_values(block);
         }
@@ -135,7 +160,9 @@ impl Counter {
                 }
             }
         }
-        lanes.iter_mut().for_each(|lane| lane[slot::UNUSED] = 0);
+        for lane in lanes {
+            lane[slot::UNUSED] = 0;
+        }
         (self.pending, self.used_lanes) = (0, 0);
     }
 
@@ -157,16 +184,15 @@ impl Counter {
 
     /// Empties the slots of zeros and rare values, of which most blocks have none.
     fn take_rough(&mut self) -> u64 {
-        let rough = |lane: &[u32; LANE_STRIDE]| -> u32 {
-            RARE_SLOTS.map(|(first, last)| lane[first..=last].iter().sum::<u32>()).iter().sum()
-        };
-        let taken = self.lanes[..self.used_lanes].iter().map(|lane| u64::from(rough(lane))).sum();
-        if taken > 0 {
-            for lane in &mut self.lanes[..self.used_lanes] {
-                RARE_SLOTS.iter().for_each(|&(first, last)| lane[first..=last].fill(0));
-            }
+        let lanes = &mut self.lanes[..self.used_lanes];
+        let none =
+            |lane: &[u32; LANE_STRIDE], (first, last)| lane[first..=last].iter().fold(0, |any, it| any | it) == 0;
+        if lanes.iter().all(|lane| none(lane, RARE_SLOTS[0]) & none(lane, RARE_SLOTS[1])) {
+            return 0;
         }
-        taken
+        let slots =
+            lanes.iter_mut().flat_map(|lane| lane.get_disjoint_mut(RARE_SLOTS.map(|(first, last)| first..=last)));
+        slots.flatten().flatten().map(|count| u64::from(std::mem::take(count))).sum()
     }
 
     fn count_exactly(&mut self, value: f32) {
@@ -195,11 +221,7 @@ fn hull(a: &Range<usize>, b: Range<usize>) -> Range<usize> {
 
 /// Whether no lane has a count in the group of slots from `first` on.
 fn is_empty(lanes: &[[u32; LANE_STRIDE]], first: usize) -> bool {
-    let mut seen = [0; GROUP];
-    for lane in lanes {
-        seen.iter_mut().zip(&lane[first..first + GROUP]).for_each(|(seen, count)| *seen |= count);
-    }
-    seen == [0; GROUP]
+    lanes.iter().all(|lane| lane[first..first + GROUP].iter().fold(0, |any, count| any | count) == 0)
 }
 
 fn new_lanes() -> Box<Lanes> {
@@ -219,17 +241,19 @@ fn is_rare(value: f32) -> bool {
     magnitude != 0.0 && !common.contains(&magnitude)
 }
 
-fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32]) {
+#[inline]
+fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32], first: usize, beside: &mut impl Beside) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         #[expect(unsafe_code, reason = "calling a function compiled for AVX2 and FMA")]
         // SAFETY: the processor has both, as just checked.
         unsafe {
-            approximate::count_block(table, lanes, block);
+            approximate::count_block(table, lanes, block, first, beside);
         }
         return;
     }
     count_by_table(table, lanes, block);
+    beside.advance(first..first + block.len());
 }
 
 /// For so few values that draining eight lanes would cost more than waiting for one.
@@ -244,123 +268,6 @@ fn count_by_table(table: &SlotTable, lanes: &mut Lanes, values: &[f32]) {
     for chunk in values.chunks(LANES) {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
             lane[slot_of(table, value.to_bits())] += 1;
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod approximate {
-    //! Bins of eight floats at a time from a polynomial logarithm, exact because it knows where it might not be.
-    //!
-    //! For x = 2^e·f with f in [1, 2), the bin is the floor of y = 40·log10 x. The float's bits, taken as an integer,
-    //! are (e + 127 + f − 1)·2^23: linear in e, and in f up to what a polynomial of degree 6 corrects,
-    //!
-    //! ```text
-    //! y − 1/2 = S·(bits − 127·2^23)/2^23 + Q(f),    S = 40·log10 2,    Q(f) ≈ 40·log10 f − S·(f − 1) − 1/2,
-    //! ```
-    //!
-    //! and rounding y − 1/2 to the nearest integer gives the floor of y. Errors: 5e-5 from Q (minimax fit 2.3e-5, and
-    //! its evaluation), 5e-5 from turning the bits into a float, 6e-5 from the last rounding; together below 1.6e-4
-    //! bins. Where y − 1/2 is further than 2e-4 from a tie the rounding is therefore right; the other lanes, four in
-    //! ten thousand, are looked up in the integer table. A test runs through every float there is.
-
-    use std::arch::x86_64::{
-        _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_and_si256, _mm256_andnot_ps, _mm256_castps_si256,
-        _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_loadu_si256,
-        _mm256_movemask_ps, _mm256_or_si256, _mm256_set1_epi32, _mm256_set1_ps, _mm256_storeu_si256, _mm256_sub_epi32,
-        _mm256_sub_ps,
-    };
-
-    use super::{LANES, Lanes, count_by_table};
-    use crate::bins::{MAGNITUDE_MASK, SlotTable, slot, slot_of};
-
-    /// Q, highest power first.
-    const Q: [f32; 7] = [-0.309_351_53, 3.313_121_3, -15.255_216, 39.573_75, -64.323_96, 61.566_21, -25.064_533];
-    /// S / 2^23.
-    const SCALE: f32 = (12.041_199_826_559_248 / 8_388_608.0) as f32;
-    /// Adding 1.5·2^23 rounds to the nearest integer, which then stands in the low bits of the mantissa.
-    const ROUNDER: f32 = 12_582_912.0;
-    /// 1/2 − 2e-4.
-    const CERTAIN: f32 = 0.4998;
-    /// Bits of 1.0.
-    const ONE: i32 = 0x3f80_0000;
-    const MANTISSA: i32 = 0x007f_ffff;
-    /// Further ahead than the processor's own prefetcher looks, in elements: 4 KiB.
-    const PREFETCH: usize = 1024;
-    /// Chunks between finding bins and counting them. Bins pass through memory, where counting reads them one by one;
-    /// by then the next chunks' arithmetic is under way.
-    const DELAY: usize = 8;
-
-    /// The bins of eight floats, in the low 16 bits; what stands above is of no meaning.
-    pub(super) type Bins = [u32; LANES];
-
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32]) {
-        let mut waiting = [[(slot::UNUSED as i32 - slot::BIAS) as u32; LANES]; DELAY];
-        let (chunks, rest) = block.as_chunks::<LANES>();
-        for (index, chunk) in chunks.iter().enumerate() {
-            let bins = &mut waiting[index % DELAY];
-            count_bins(lanes, bins);
-            find_bins(table, chunk, bins);
-        }
-        for bins in &waiting {
-            count_bins(lanes, bins);
-        }
-        count_by_table(table, lanes, rest);
-    }
-
-    #[expect(unsafe_code, reason = "a bounds check per element costs a tenth of the speed")]
-    #[inline(always)]
-    fn count_bins(lanes: &mut Lanes, bins: &Bins) {
-        for (lane, &bin) in lanes.iter_mut().zip(bins) {
-            let slot = slot_of_bin(bin);
-            debug_assert!(slot < slot::COUNT);
-            // SAFETY: a bin is that of `UNUSED`, or comes from `find_bins`. There it stands for the slot of some
-            // float in the integer table, or it is the rounding of y − 1/2, which lies between −1529.8 (all exponent
-            // bits zero) and 1552.9 (all set). So the slot lies in 0..COUNT, before the lane's padding.
-            unsafe { *lane.get_unchecked_mut(slot) += 1 };
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn slot_of_bin(bin: u32) -> usize {
-        (bin as i16 as isize + slot::BIAS as isize) as usize
-    }
-
-    #[expect(unsafe_code, reason = "AVX2 loads, stores and prefetches take pointers")]
-    #[target_feature(enable = "avx2,fma")]
-    #[inline]
-    pub(super) fn find_bins(table: &SlotTable, values: &[f32; LANES], bins: &mut Bins) {
-        // SAFETY: eight floats are loaded from eight; a prefetch of any address is harmless.
-        let floats = unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().wrapping_add(PREFETCH).cast());
-            _mm256_loadu_si256(values.as_ptr().cast())
-        };
-        let magnitude = _mm256_and_si256(floats, _mm256_set1_epi32(MAGNITUDE_MASK as i32));
-        let linear = _mm256_cvtepi32_ps(_mm256_sub_epi32(magnitude, _mm256_set1_epi32(ONE)));
-        let mantissa = _mm256_and_si256(floats, _mm256_set1_epi32(MANTISSA));
-        let f = _mm256_castsi256_ps(_mm256_or_si256(mantissa, _mm256_set1_epi32(ONE)));
-        let mut q = _mm256_set1_ps(Q[0]);
-        for coefficient in &Q[1..] {
-            q = _mm256_fmadd_ps(q, f, _mm256_set1_ps(*coefficient));
-        }
-        let y = _mm256_fmadd_ps(linear, _mm256_set1_ps(SCALE), q);
-        let rounded = _mm256_add_ps(y, _mm256_set1_ps(ROUNDER));
-        // SAFETY: eight bins are stored into eight.
-        unsafe { _mm256_storeu_si256(bins.as_mut_ptr().cast(), _mm256_castps_si256(rounded)) };
-        let distance = _mm256_sub_ps(y, _mm256_sub_ps(rounded, _mm256_set1_ps(ROUNDER)));
-        let distance = _mm256_andnot_ps(_mm256_set1_ps(-0.0), distance);
-        let uncertain = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(distance, _mm256_set1_ps(CERTAIN)));
-        if uncertain != 0 {
-            look_up(table, values, bins);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn look_up(table: &SlotTable, values: &[f32; LANES], bins: &mut Bins) {
-        for (bin, value) in bins.iter_mut().zip(values) {
-            *bin = (slot_of(table, value.to_bits()) as i32 - slot::BIAS) as u32;
         }
     }
 }

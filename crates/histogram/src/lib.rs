@@ -26,6 +26,6 @@ mod histogram;
 mod summary;
 
 pub use bins::{BINS_PER_DECADE, BinRange};
-pub use counter::Counter;
+pub use counter::{Beside, Counter};
 pub use histogram::{BinsPerDecadeError, Histogram, Quantile};
 pub use summary::{Summarizer, Summary};

@@ -1,5 +1,9 @@
 //! One pass over the elements; compiled for FMA where the processor has it, with the same bits where it has not.
 
+use std::ops::Range;
+
+use epsiloscope_histogram::{Beside, Counter};
+
 use crate::{Decay, Optimizer};
 
 /// Moments of some elements; empty where the optimizer has none.
@@ -15,6 +19,15 @@ pub(crate) struct Settled<'a> {
     pub(crate) first: &'a [f32],
     pub(crate) second: &'a [f32],
     pub(crate) max: &'a [f32],
+}
+
+impl<'a> Settled<'a> {
+    /// The moments of some of the elements.
+    #[inline(always)]
+    pub(crate) fn part(&self, elements: &Range<usize>) -> Self {
+        let part = |moment: &'a [f32]| if moment.is_empty() { moment } else { &moment[elements.clone()] };
+        Self { first: part(self.first), second: part(self.second), max: part(self.max) }
+    }
 }
 
 /// What turns second moments into critical ε after step t.
@@ -68,6 +81,19 @@ compiled_twice! {
     (optimizer: Optimizer, correction: Correction, moments: Settled<'_>, epsilons: &mut [f32])
 }
 
+/// Asks for values that will be wanted soon.
+pub(crate) fn prefetch(values: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(unsafe_code, reason = "a prefetch takes a pointer")]
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+        }
+    }
+}
+
 #[inline(always)]
 fn update_any(optimizer: Optimizer, decay: Decay, moments: Slices<'_>, gradients: &[f32]) {
     // Scalars are doubles until an operation on floats takes them, as in PyTorch.
@@ -85,8 +111,7 @@ fn update_any(optimizer: Optimizer, decay: Decay, moments: Slices<'_>, gradients
         }
         Optimizer::AmsGrad => seconds.zip(max).for_each(|((v, &g), max)| {
             *v = square(*v, g);
-            // torch.maximum, which hands NaN on.
-            *max = if *v <= *max { *max } else { *v };
+            *max = maximum(*max, *v);
         }),
         Optimizer::RmsPropCentered => seconds.zip(first).for_each(|((v, &g), mean)| {
             *v = square(*v, g);
@@ -107,31 +132,90 @@ fn update_any(optimizer: Optimizer, decay: Decay, moments: Slices<'_>, gradients
     }
 }
 
+/// Counts values, and meanwhile writes one critical ε per element.
+pub(crate) fn critical_while_counting(
+    counter: &mut Counter,
+    values: &[f32],
+    optimizer: Optimizer,
+    correction: Correction,
+    moments: Settled<'_>,
+    epsilons: &mut [f32],
+) {
+    with_formula(optimizer, correction, moments, WhileCounting { counter, values, epsilons });
+}
+
 #[inline(always)]
 fn critical_any(optimizer: Optimizer, correction: Correction, moments: Settled<'_>, epsilons: &mut [f32]) {
+    with_formula(optimizer, correction, moments, AtOnce { epsilons });
+}
+
+/// Something to be done with the formula of a critical ε, which is a function of second and first moment.
+trait WithFormula {
+    fn apply(self, second: &[f32], first: &[f32], formula: impl Fn(f32, f32) -> f32);
+}
+
+#[inline(always)]
+fn with_formula(optimizer: Optimizer, correction: Correction, moments: Settled<'_>, work: impl WithFormula) {
     let Correction { bias, in_place_share } = correction;
     let Settled { first, second, max } = moments;
-    let root = |v: f32| (v / bias).sqrt();
+    let root = move |v: f32, _| (v / bias).sqrt();
     match optimizer {
-        Optimizer::Adam | Optimizer::Yogi => map(second, epsilons, root),
-        Optimizer::AmsGrad => map(max, epsilons, root),
-        Optimizer::RAdam | Optimizer::RmsProp | Optimizer::AdaGrad => map(second, epsilons, f32::sqrt),
-        Optimizer::RmsPropCentered => {
-            for ((epsilon, &v), &mean) in epsilons.iter_mut().zip(second).zip(first) {
-                // v.addcmul(ḡ, ḡ, value=−1).sqrt_()
-                *epsilon = (-mean).mul_add(mean, v).sqrt();
-            }
-        }
+        Optimizer::Adam | Optimizer::Yogi => work.apply(second, second, root),
+        Optimizer::AmsGrad => work.apply(max, max, root),
+        Optimizer::RAdam | Optimizer::RmsProp | Optimizer::AdaGrad => work.apply(second, second, |v, _| v.sqrt()),
+        // v.addcmul(ḡ, ḡ, value=−1).sqrt_()
+        Optimizer::RmsPropCentered => work.apply(second, first, |v, mean| (-mean).mul_add(mean, v).sqrt()),
         Optimizer::AdaBelief | Optimizer::AdaMomentum | Optimizer::EAdam => {
-            map(second, epsilons, |s| in_place_share * s / bias);
+            work.apply(second, second, move |s, _| in_place_share * s / bias);
         }
     }
 }
 
-#[inline(always)]
-fn map(values: &[f32], results: &mut [f32], function: impl Fn(f32) -> f32) {
-    for (result, &value) in results.iter_mut().zip(values) {
-        *result = function(value);
+struct AtOnce<'a> {
+    epsilons: &'a mut [f32],
+}
+
+impl WithFormula for AtOnce<'_> {
+    #[inline(always)]
+    fn apply(self, second: &[f32], first: &[f32], formula: impl Fn(f32, f32) -> f32) {
+        Remaining { second, first, epsilons: self.epsilons, formula }.advance(0..second.len());
+    }
+}
+
+struct WhileCounting<'a> {
+    counter: &'a mut Counter,
+    values: &'a [f32],
+    epsilons: &'a mut [f32],
+}
+
+impl WithFormula for WhileCounting<'_> {
+    #[inline(always)]
+    fn apply(self, second: &[f32], first: &[f32], formula: impl Fn(f32, f32) -> f32) {
+        self.counter.count_beside(self.values, Remaining { second, first, epsilons: self.epsilons, formula });
+    }
+}
+
+/// Critical ε to be computed.
+struct Remaining<'a, F> {
+    second: &'a [f32],
+    first: &'a [f32],
+    epsilons: &'a mut [f32],
+    formula: F,
+}
+
+impl<F: Fn(f32, f32) -> f32> Beside for Remaining<'_, F> {
+    #[inline(always)]
+    fn advance(&mut self, elements: Range<usize>) {
+        let (second, last_second) = self.second[elements.clone()].as_chunks::<8>();
+        let (first, last_first) = self.first[elements.clone()].as_chunks::<8>();
+        let (epsilons, last_epsilons) = self.epsilons[elements].as_chunks_mut::<8>();
+        for ((epsilons, second), first) in epsilons.iter_mut().zip(second).zip(first) {
+            // Eight are computed before any is written: nothing tells the compiler that these are different places.
+            *epsilons = std::array::from_fn(|lane| (self.formula)(second[lane], first[lane]));
+        }
+        for ((epsilon, &second), &first) in last_epsilons.iter_mut().zip(last_second).zip(last_first) {
+            *epsilon = (self.formula)(second, first);
+        }
     }
 }
 
@@ -140,6 +224,12 @@ fn map(values: &[f32], results: &mut [f32], function: impl Fn(f32) -> f32) {
 fn lerp(start: f32, end: f32, weight: f32) -> f32 {
     let difference = end - start;
     if weight < 0.5 { weight.mul_add(difference, start) } else { (weight - 1.0).mul_add(difference, end) }
+}
+
+/// `torch.maximum`, which hands NaN on: bits of numbers without a sign are in their order, with NaN above all.
+#[inline(always)]
+fn maximum(a: f32, b: f32) -> f32 {
+    f32::from_bits(a.to_bits().max(b.to_bits()))
 }
 
 /// `torch.sign`: 0 of zeros and of NaN.

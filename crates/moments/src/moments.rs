@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use epsiloscope_histogram::Counter;
+
 use crate::kernel::{self, Correction, Settled, Slices};
 use crate::{Decay, Optimizer};
 
@@ -163,6 +165,13 @@ impl Moments {
         kernel::update(self.optimizer, self.decay, slices, gradients);
     }
 
+    /// Asks for the moments of elements that come next, as far as there are any.
+    pub(crate) fn prefetch(&self, elements: &Range<usize>) {
+        for moment in [&self.state.first, &self.state.second, &self.state.max] {
+            kernel::prefetch(moment.get(elements.clone()).unwrap_or_default());
+        }
+    }
+
     /// Ends the present step.
     pub fn end_step(&mut self) {
         self.steps += 1;
@@ -187,9 +196,23 @@ impl Moments {
     pub fn critical_epsilon_into(&self, elements: Range<usize>, epsilons: &mut [f32]) {
         assert!(self.steps > 0, "no step has ended");
         assert_eq!(elements.len(), epsilons.len(), "one critical epsilon per element");
+        kernel::critical(self.optimizer, self.correction, self.settled().part(&elements), epsilons);
+    }
+
+    /// Counts values, and meanwhile computes the critical ε of some elements, as many as there are values.
+    pub(crate) fn critical_epsilon_while_counting(
+        &self,
+        counter: &mut Counter,
+        values: &[f32],
+        elements: &Range<usize>,
+        epsilons: &mut [f32],
+    ) {
+        let moments = self.settled().part(elements);
+        kernel::critical_while_counting(counter, values, self.optimizer, self.correction, moments, epsilons);
+    }
+
+    fn settled(&self) -> Settled<'_> {
         let State { first, second, max } = &self.state;
-        let (first, max) = (&first[part(first, &elements)], &max[part(max, &elements)]);
-        let settled = Settled { first, second: &second[elements], max };
-        kernel::critical(self.optimizer, self.correction, settled, epsilons);
+        Settled { first, second, max }
     }
 }

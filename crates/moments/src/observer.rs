@@ -28,9 +28,8 @@ const BLOCK: usize = 2048;
 #[derive(Default)]
 pub struct Observer {
     gradient: Tally,
-    /// One per optimizer.
-    critical: Vec<Tally>,
-    epsilons: Vec<f32>,
+    /// Of each optimizer's critical ε, and room for those of a block.
+    critical: Vec<(Tally, Box<[f32; BLOCK]>)>,
 }
 
 /// What values come to.
@@ -58,22 +57,34 @@ impl Observer {
     pub fn observe(&mut self, gradient: &[f32], moments: &mut [Moments], critical: bool) -> (Observed, Vec<Observed>) {
         assert!(moments.iter().all(|moments| moments.numel() == gradient.len()), "one gradient per element");
         let wanted = if critical { moments.len() } else { 0 };
-        self.critical.resize_with(self.critical.len().max(wanted), Tally::default);
+        self.critical.resize_with(self.critical.len().max(wanted), || (Tally::default(), Box::new([0.0; BLOCK])));
         // An update does not depend on the steps ended, a critical ε does.
         moments.iter_mut().for_each(Moments::end_step);
         for (start, block) in (0..).step_by(BLOCK).zip(gradient.chunks(BLOCK)) {
-            self.gradient.add(block);
-            for (index, moments) in moments.iter_mut().enumerate() {
+            // Memory would lie idle while this block is counted.
+            let next = start + BLOCK..gradient.len().min(start + 2 * BLOCK);
+            for moments in &mut *moments {
                 moments.update(start, block);
-                if critical {
-                    self.epsilons.resize(block.len(), 0.0);
-                    let elements = start..start + block.len();
-                    moments.critical_epsilon_into(elements, &mut self.epsilons);
-                    self.critical[index].add(&self.epsilons);
-                }
+                moments.prefetch(&next);
             }
+            self.add(start, block, &moments[..wanted]);
         }
-        (self.gradient.take(), self.critical[..wanted].iter_mut().map(Tally::take).collect())
+        (self.gradient.take(), self.critical[..wanted].iter_mut().map(|(tally, _)| tally.take()).collect())
+    }
+
+    /// Takes a block of gradients and the critical ε of its elements, which begin at `start`. Those of an optimizer
+    /// are computed while the values before them are counted.
+    fn add(&mut self, start: usize, block: &[f32], moments: &[Moments]) {
+        let elements = start..start + block.len();
+        let (mut tally, mut values) = (&mut self.gradient, block);
+        for ((next, epsilons), moments) in self.critical.iter_mut().zip(moments) {
+            let epsilons = &mut epsilons[..block.len()];
+            moments.critical_epsilon_while_counting(&mut tally.counter, values, &elements, epsilons);
+            tally.summarizer.add(values);
+            (tally, values) = (next, epsilons);
+        }
+        tally.counter.count(values);
+        tally.summarizer.add(values);
     }
 }
 
@@ -85,11 +96,6 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, values: &[f32]) {
-        self.counter.count(values);
-        self.summarizer.add(values);
-    }
-
     fn take(&mut self) -> Observed {
         Observed { histogram: self.counter.take(), summary: std::mem::take(&mut self.summarizer).finish() }
     }

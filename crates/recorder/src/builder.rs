@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use epsiloscope_format::fs::Disk;
+use epsiloscope_format::fs::{Disk, FileSystem};
 use epsiloscope_format::{
     Cadence, CriticalEpsilonPolicy, GRADIENT, GradientDefinition, Gradients, MagnitudePolicy, Manifest, Mode,
     OptimizerSettings, Ranks, Resumption, RunWriter, StepRange, WriterOptions, now,
@@ -51,6 +51,7 @@ pub enum CountOn {
 
 /// Describes a recording; made by [`Recorder::builder`], ended by [`start`](Self::start) or [`resume`](Self::resume).
 #[must_use]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct RecorderBuilder<'a> {
     var_store: &'a VarStore,
     settings: OptimizerSettings,
@@ -72,6 +73,7 @@ pub struct RecorderBuilder<'a> {
     labels: BTreeMap<String, String>,
     when_full: WhenFull,
     count_on: CountOn,
+    file_system: Arc<dyn FileSystem>,
     writer_options: WriterOptions,
 }
 
@@ -103,6 +105,7 @@ impl<'a> RecorderBuilder<'a> {
             labels: BTreeMap::new(),
             when_full: WhenFull::default(),
             count_on: CountOn::default(),
+            file_system: Arc::new(Disk),
             writer_options: WriterOptions::default(),
         }
     }
@@ -255,6 +258,12 @@ impl<'a> RecorderBuilder<'a> {
         self
     }
 
+    /// Where files are written; the disk unless said. For tests of what happens when it fails.
+    pub fn file_system(mut self, file_system: Arc<dyn FileSystem>) -> Self {
+        self.file_system = file_system;
+        self
+    }
+
     /// When buffered rows become part files.
     pub fn writer_options(mut self, options: WriterOptions) -> Self {
         self.writer_options = options;
@@ -271,7 +280,7 @@ impl<'a> RecorderBuilder<'a> {
         let plan = self.plan(dir)?;
         let writer = if self.is_recording() {
             let manifest = plan.manifest.clone();
-            Some(RunWriter::create_on(Arc::new(Disk), dir, self.rank, manifest, self.writer_options)?)
+            Some(RunWriter::create_on(Arc::clone(&self.file_system), dir, self.rank, manifest, self.writer_options)?)
         } else {
             None
         };
@@ -291,7 +300,14 @@ impl<'a> RecorderBuilder<'a> {
         let writer = if self.is_recording() {
             let moments_restored = self.moments_from.is_some() || self.optimizers.is_empty();
             let at = Resumption { after_step, at: now(), moments_restored };
-            Some(RunWriter::resume_on(Arc::new(Disk), dir, self.rank, &plan.manifest, at, self.writer_options)?)
+            Some(RunWriter::resume_on(
+                Arc::clone(&self.file_system),
+                dir,
+                self.rank,
+                &plan.manifest,
+                at,
+                self.writer_options,
+            )?)
         } else {
             None
         };

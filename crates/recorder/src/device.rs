@@ -101,22 +101,22 @@ impl DeviceEngine {
 }
 
 impl Engine for DeviceEngine {
-    fn take(&mut self, tensor: usize, gradient: &Tensor, wanted: Wanted) -> Result<(), TchError> {
-        let gradient = gradient.f_contiguous()?.f_flatten(0, -1)?;
-        if wanted.gradient {
-            let sample = self.sample(tensor, &gradient)?;
-            self.observe((tensor, self.plan.quantities.gradient), &gradient, sample)?;
+    fn take(&mut self, tensor: usize, gradient: Option<&Tensor>, wanted: Wanted) -> Result<(), TchError> {
+        if let Some(gradient) = gradient {
+            let gradient = gradient.f_contiguous()?.f_flatten(0, -1)?;
+            if wanted.gradient {
+                let sample = self.sample(tensor, &gradient)?;
+                self.observe((tensor, self.plan.quantities.gradient), &gradient, sample)?;
+            }
+            for moments in self.moments[tensor].iter_mut().filter(|_| wanted.moments) {
+                moments.update(&gradient)?;
+            }
         }
-        for index in 0..self.moments[tensor].len() {
-            if wanted.moments {
-                self.moments[tensor][index].update(&gradient)?;
-            }
-            if wanted.critical_epsilon && wanted.moments {
-                let values = self.moments[tensor][index].critical_epsilon()?;
-                let first = Elements::From(self.plan.tensors[tensor].offset);
-                let sample = if wanted.elements { Some((first, values.shallow_clone())) } else { None };
-                self.observe((tensor, self.plan.quantities.critical_epsilon[index]), &values, sample)?;
-            }
+        for index in 0..if wanted.critical_epsilon { self.moments[tensor].len() } else { 0 } {
+            let Some(values) = self.moments[tensor][index].critical_epsilon()? else { continue };
+            let first = Elements::From(self.plan.tensors[tensor].offset);
+            let sample = wanted.elements.then(|| (first, values.shallow_clone()));
+            self.observe((tensor, self.plan.quantities.critical_epsilon[index]), &values, sample)?;
         }
         Ok(())
     }

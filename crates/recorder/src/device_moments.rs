@@ -89,10 +89,13 @@ impl DeviceMoments {
         self.first.f_mul_scalar_(self.beta1)?.f_addcmul_(gradient, &self.beta1_rest).map(drop)
     }
 
-    /// The critical ε of every element after the steps taken so far.
-    pub(crate) fn critical_epsilon(&self) -> Result<Tensor, TchError> {
+    /// The critical ε of every element after the steps taken so far; `None` before the first.
+    pub(crate) fn critical_epsilon(&self) -> Result<Option<Tensor>, TchError> {
+        if self.steps == 0 {
+            return Ok(None);
+        }
         let bias = 1.0 - self.beta2.powf(self.steps as f64);
-        match self.optimizer {
+        let values = match self.optimizer {
             Optimizer::Adam | Optimizer::Yogi => self.second.f_div_scalar(bias)?.f_sqrt(),
             Optimizer::AmsGrad => self.max.f_div_scalar(bias)?.f_sqrt(),
             Optimizer::RAdam | Optimizer::RmsProp | Optimizer::AdaGrad => self.second.f_sqrt(),
@@ -100,6 +103,7 @@ impl DeviceMoments {
             Optimizer::AdaBelief | Optimizer::AdaMomentum | Optimizer::EAdam => {
                 self.second.f_mul_scalar(1.0 - self.beta2)?.f_div_scalar(bias)
             }
-        }
+        };
+        values.map(Some)
     }
 }

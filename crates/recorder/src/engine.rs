@@ -58,21 +58,22 @@ pub(crate) struct EnginePlan {
 
 /// What is wanted of a gradient.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Wanted {
     /// Its histogram, summary and recorded elements.
     pub(crate) gradient: bool,
-    /// That the moments take it.
+    /// That the moments take the gradient.
     pub(crate) moments: bool,
-    /// Histogram and summary of the critical ε that follow.
+    /// Histogram and summary of the critical ε that the moments then give; only together with `gradient`.
     pub(crate) critical_epsilon: bool,
-    /// The critical ε of every element.
+    /// With them the critical ε of every element.
     pub(crate) elements: bool,
 }
 
 /// Observes gradients, which are dense and of type `f32`.
 pub(crate) trait Engine {
-    /// Takes the gradient of a tensor, given by its index in the plan.
-    fn take(&mut self, tensor: usize, gradient: &Tensor, wanted: Wanted) -> Result<(), TchError>;
+    /// Takes the gradient, if there is one, of a tensor given by its index in the plan.
+    fn take(&mut self, tensor: usize, gradient: Option<&Tensor>, wanted: Wanted) -> Result<(), TchError>;
 
     /// What was wanted since the last call, in ascending order of tensor and quantity.
     fn collect(&mut self) -> Result<Vec<Observation>, TchError>;

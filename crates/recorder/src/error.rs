@@ -86,6 +86,10 @@ pub enum RecorderError {
         seconds: u64,
     },
 
+    /// The writer's thread has ended without a word, which is a bug.
+    #[error("the writer's thread has ended")]
+    Ended,
+
     /// A bug in the recorder, contained.
     #[error("the recorder panicked: {message}")]
     Panicked {

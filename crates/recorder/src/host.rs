@@ -21,35 +21,49 @@ impl HostEngine {
         Self { plan, moments, observer: Observer::new(), observations: Vec::new() }
     }
 
-    fn take_values(&mut self, tensor: usize, values: &[f32], wanted: Wanted) {
+    fn take_values(&mut self, tensor: usize, values: &[f32], wanted: Wanted) -> Vec<Observed> {
         let moments = &mut self.moments[tensor][..];
         if !wanted.gradient {
-            for moments in moments {
+            for moments in moments.iter_mut().filter(|_| wanted.moments) {
                 moments.update(0, values);
                 moments.end_step();
             }
-            return;
+            return Vec::new();
         }
         let updated = if wanted.moments { moments } else { &mut [] };
         let (gradient, critical) = self.observer.observe(values, updated, wanted.critical_epsilon);
         let plan = &self.plan.tensors[tensor];
         let sample = plan.recorded().map(|elements| Sample { elements, values: recorded(plan, values) });
         self.observations.push(observation((tensor, self.plan.quantities.gradient), gradient, sample));
-        for (index, critical) in critical.into_iter().enumerate() {
-            let every = || Sample {
-                elements: Elements::From(plan.offset),
-                values: self.moments[tensor][index].critical_epsilon(),
-            };
+        critical
+    }
+
+    /// Takes critical ε that were observed as the moments were updated; without those, of the moments as they are.
+    fn take_critical_epsilons(&mut self, tensor: usize, observed: Vec<Observed>, wanted: Wanted) {
+        let mut observed = observed.into_iter();
+        for (index, moments) in self.moments[tensor].iter().enumerate().filter(|(_, moments)| moments.steps() > 0) {
+            let first = Elements::From(self.plan.tensors[tensor].offset);
+            let of_moments = || self.observer.observe(&moments.critical_epsilon(), &mut [], false).0;
+            let observed = observed.next().unwrap_or_else(of_moments);
+            let sample = wanted.elements.then(|| Sample { elements: first, values: moments.critical_epsilon() });
             let quantity = self.plan.quantities.critical_epsilon[index];
-            self.observations.push(observation((tensor, quantity), critical, wanted.elements.then(every)));
+            self.observations.push(observation((tensor, quantity), observed, sample));
         }
     }
 }
 
 impl Engine for HostEngine {
-    fn take(&mut self, tensor: usize, gradient: &Tensor, wanted: Wanted) -> Result<(), TchError> {
-        let gradient = gradient.f_to_device(Device::Cpu)?.f_contiguous()?;
-        with_values(&gradient, |values| self.take_values(tensor, values, wanted));
+    fn take(&mut self, tensor: usize, gradient: Option<&Tensor>, wanted: Wanted) -> Result<(), TchError> {
+        let observed = match gradient {
+            Some(gradient) => {
+                let gradient = gradient.f_to_device(Device::Cpu)?.f_contiguous()?;
+                with_values(&gradient, |values| self.take_values(tensor, values, wanted))
+            }
+            None => Vec::new(),
+        };
+        if wanted.critical_epsilon {
+            self.take_critical_epsilons(tensor, observed, wanted);
+        }
         Ok(())
     }
 

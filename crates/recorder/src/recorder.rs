@@ -17,7 +17,7 @@ use crate::watched::{Preparation, Watched};
 use crate::writer::{BackgroundWriter, DROP_PATIENCE, Shared};
 
 /// How long [`Recorder::finish`] waits for a disk that takes nothing.
-pub const FINISH_PATIENCE: Duration = Duration::from_secs(60);
+pub const FINISH_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the training loop knows of a step and the recorder does not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,6 +67,7 @@ pub struct Recorder {
 }
 
 /// What is recorded of which steps.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct StepOptions {
     pub(crate) cadence: Cadence,
     /// Whether there are moments to be kept.
@@ -158,11 +159,10 @@ impl Recorder {
     pub fn finish(self) -> Result<Losses, RecorderError> {
         let Self { mut writer, shared, .. } = self;
         let losses = writer.finish(FINISH_PATIENCE)?;
-        // The writer's thread has dropped its handle, or does so now.
-        match losses {
-            Some(losses) => Ok(losses),
-            None => Err(fault_of(shared)),
-        }
+        drop(writer);
+        // The writer's thread has ended, so this is the only owner.
+        let fault = || Arc::into_inner(shared).and_then(|shared| shared.fault.into_inner());
+        losses.ok_or_else(|| fault().unwrap_or(RecorderError::Ended))
     }
 
     fn record(&mut self, info: &StepInfo<'_>) -> Result<Option<StepRecord>, RecorderError> {
@@ -182,9 +182,8 @@ impl Recorder {
         let overflow = info.loss_scale.is_some() && !all_finite(&gradients).map_err(RecorderError::Count)?;
         let wanted = self.wanted(info, is_recorded, overflow);
         for (index, gradient) in gradients.iter().enumerate() {
-            if let Some(gradient) = gradient {
-                self.engine.take(index, gradient, wanted).map_err(|source| self.torch_fault(index, source))?;
-            }
+            let taken = self.engine.take(index, gradient.as_ref(), wanted);
+            taken.map_err(|source| self.torch_fault(index, source))?;
         }
         if !is_recorded {
             return Ok(None);
@@ -202,7 +201,7 @@ impl Recorder {
         Wanted {
             gradient: is_recorded,
             moments,
-            critical_epsilon: is_recorded && moments && critical_epsilon,
+            critical_epsilon: is_recorded && self.options.has_moments && critical_epsilon,
             elements: info.snapshot && self.options.snapshot_elements,
         }
     }
@@ -210,12 +209,6 @@ impl Recorder {
     fn torch_fault(&self, index: usize, source: TchError) -> RecorderError {
         RecorderError::Torch { tensor: self.tensors[index].name.clone(), source }
     }
-}
-
-/// The fault that ended a recording; there is one if the writer's thread ended without finishing the run.
-fn fault_of(shared: Arc<Shared>) -> RecorderError {
-    let kept = Arc::into_inner(shared).and_then(|shared| shared.fault.into_inner());
-    kept.unwrap_or_else(|| RecorderError::Panicked { message: "the writer's thread ended".to_owned() })
 }
 
 /// Asks the device once.

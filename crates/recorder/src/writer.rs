@@ -101,6 +101,8 @@ impl BackgroundWriter {
         let own = Arc::clone(&shared);
         let write = move || {
             let losses = own.contain(|| write(writer, &messages, &own));
+            // Whoever is told of the end finds no other owner of what is shared.
+            drop(own);
             // Nobody may be waiting any more.
             let _ = ending.send(losses.flatten());
         };
@@ -240,7 +242,7 @@ mod tests {
         let shared = Shared::default();
         let panicking = || -> Result<(), RecorderError> { panic!("bin {} of 3", 4) };
         assert!(shared.contain(panicking).is_none());
-        assert!(shared.contain(|| Err::<(), _>(RecorderError::NothingTrainable)).is_none());
+        assert!(shared.contain(|| Err::<(), _>(RecorderError::NothingTrainable { hint: "" })).is_none());
         assert!(shared.has_stopped.load(Ordering::Relaxed));
         let first = shared.fault.get().map(ToString::to_string);
         assert_eq!(first.as_deref(), Some("the recorder panicked: bin 4 of 3"));

@@ -11,5 +11,5 @@ mod run;
 mod verdict;
 
 pub use output::{Format, OutputError, encode_parquet, write_frame};
-pub use run::write_run;
+pub use run::{Gaps, write_run};
 pub use verdict::write_verdict;

@@ -121,7 +121,10 @@ fn basis(estimate: &Estimate) -> String {
     } else {
         format!("; not finished, recorded up to step {}", estimate.last_step)
     };
-    format!("non-zero elements after step {}: {}{unfinished}.", estimate.step, parts.join(", "))
+    let restarted = estimate.restarted_after.map_or(String::new(), |step| {
+        format!("; recording was resumed after step {step} without its moments, which began again from zero there")
+    });
+    format!("non-zero elements after step {}: {}{unfinished}{restarted}.", estimate.step, parts.join(", "))
 }
 
 fn own_epsilon(own: OwnEpsilon) -> String {
