@@ -61,3 +61,42 @@ impl Schedule {
         (1..=self.n_steps).filter(|&step| self.is_recorded(step)).count() as u64
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    /// The schedule of a command over ten examples.
+    pub(crate) fn schedule(words: &str) -> Schedule {
+        let words = ["epsiloscope-record"].into_iter().chain(words.split(' '));
+        let Command::Record(recording) = Args::parse_from(words).command else { panic!("not a recording") };
+        Schedule::new(&recording, 10)
+    }
+
+    fn steps(schedule: &Schedule, is_meant: impl Fn(&Schedule, i64) -> bool) -> Vec<i64> {
+        (1..=schedule.n_steps).filter(|&step| is_meant(schedule, step)).collect()
+    }
+
+    #[test]
+    fn epochs_end_with_what_is_left() {
+        // Four batches of 3, 3, 3, 1 make two steps.
+        let whole = schedule("train --out run --batch-size 3 --gradient-accumulation 3 --epochs 3");
+        assert_eq!(whole.n_steps, 6);
+        assert_eq!((1..=6).map(|step| whole.epoch(step)).collect::<Vec<_>>(), [1, 1, 2, 2, 3, 3]);
+        assert_eq!(steps(&whole, Schedule::begins_epoch), [1, 3, 5]);
+        let cut = schedule("train --out run --batch-size 2 --epochs 3 --steps 7");
+        assert_eq!(steps(&cut, Schedule::is_evaluated), [5, 7]);
+    }
+
+    #[test]
+    fn snapshots_are_recorded_outside_the_cadence() {
+        let cadence = "--batch-size 1 --every 4 --record-steps 2-7 --snapshot-every 3";
+        let schedule = schedule(&format!("calibrate --out run {cadence}"));
+        assert_eq!(steps(&schedule, Schedule::is_snapshot), [3, 6, 9, 10]);
+        assert_eq!(steps(&schedule, Schedule::is_recorded), [2, 3, 6, 9, 10]);
+        assert_eq!((schedule.n_recorded(), steps(&schedule, Schedule::is_evaluated)), (5, vec![]));
+    }
+}

@@ -131,3 +131,60 @@ impl TableSize {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::tests::schedule;
+
+    /// What a trial finds in tables where a part takes 1000 bytes, a step 10 rows of 8 bytes and a snapshot 500 more;
+    /// evaluations add two rows of scalars.
+    fn trial() -> Trial {
+        let added = |parts, rows| TableTotals { parts, rows, bytes: 1000 * parts + 8 * rows };
+        let all_but_scalars =
+            |totals| Table::ALL.map(|t| if t == Table::Scalars { TableTotals::default() } else { totals });
+        let mut snapshot = all_but_scalars(added(1, 510));
+        snapshot[3] = added(1, 2);
+        Trial { n_steps: 20, many: all_but_scalars(added(2, 200)), one: all_but_scalars(added(1, 10)), snapshot }
+    }
+
+    fn assert_size(size: TableSize, steps: u64, rows: f64, parts: u64) {
+        let bytes = 1000.0 * parts as f64 + 8.0 * rows;
+        assert!((size.bytes - bytes).abs() < 1e-6 * bytes, "{size:?}: expected {bytes} bytes");
+        assert_eq!((size.steps, size.rows.to_bits(), size.parts), (steps, rows.to_bits(), parts));
+    }
+
+    #[test]
+    fn steps_snapshots_and_parts_are_told_apart() {
+        // Ten steps of a second each, written every 4 s; snapshots at 5 and 10, evaluations too.
+        let options = WriterOptions { flush_secs: 4.0, flush_rows: 100_000 };
+        let schedule = schedule("train --out run --batch-size 2 --epochs 2");
+        let sizes = trial().extrapolate(&schedule, 1.0, options);
+        assert_size(sizes[0], 10, 1100.0, 3);
+        assert_size(sizes[3], 2, 4.0, 2);
+    }
+
+    #[test]
+    fn full_buffers_are_written_and_cadence_counts() {
+        // Steps 1, 4, 5, 7, 10, of which 5 and 10 are snapshots.
+        let schedule = schedule("calibrate --out run --batch-size 2 --epochs 2 --every 3");
+        let sizes = |flush_rows| trial().extrapolate(&schedule, 1.0, WriterOptions { flush_secs: 60.0, flush_rows });
+        assert_size(sizes(100_000)[0], 5, 1050.0, 1);
+        // 530 rows by step 5, 520 from there: five parts of each.
+        assert_size(sizes(100)[1], 5, 1050.0, 10);
+        assert_eq!(sizes(100)[3], TableSize::default());
+    }
+
+    #[test]
+    fn parts_that_grow_with_every_step_cost_nothing_of_their_own() {
+        let mut trial = trial();
+        for index in 0..Table::ALL.len() {
+            trial.many[index].parts = 20;
+            trial.many[index].bytes = 20 * trial.one[index].bytes;
+        }
+        let schedule = schedule("calibrate --out run --batch-size 10 --epochs 3 --snapshot-every 9");
+        let size = trial.extrapolate(&schedule, 1.0, WriterOptions { flush_secs: 0.5, flush_rows: 100_000 })[0];
+        // A step's part of 1080 bytes and a snapshot's further rows, three times.
+        assert!((size.bytes - 3.0 * (1080.0 + 4000.0)).abs() < 1e-6, "{size:?}");
+    }
+}

@@ -265,7 +265,8 @@ fn a_recording_that_fails_leaves_the_training_alone_and_shows_in_the_exit_code()
     let dir = tempfile::tempdir().unwrap();
     let (run, moved) = (dir.path().join("run"), dir.path().join("moved"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_epsiloscope-record"));
-    command.args(["train", "--data", CARRIED, "--out", "run", "--threads", "1"]).current_dir(dir.path());
+    let options = ["--data", CARRIED, "--out", "run", "--threads", "1", "--flush-secs", "1e-3"];
+    command.arg("train").args(options).current_dir(dir.path());
     let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     while !run.join("run.json").exists() {
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -274,7 +275,9 @@ fn a_recording_that_fails_leaves_the_training_alone_and_shows_in_the_exit_code()
     let output = child.wait_with_output().unwrap();
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.starts_with("epoch 1: test accuracy ") && text.contains("recording failed: "), "{text}");
+    assert!(text.starts_with("epsiloscope-record: cannot write, tries again: run"), "{text}");
+    let [trained, failed] = ["\nepoch 1: test accuracy ", "\nepsiloscope-record: recording failed: "];
+    assert!(text.contains(trained) && text.contains(failed) && text.lines().count() == 3, "{text}");
 }
 
 #[test]
