@@ -11,7 +11,7 @@ use epsiloscope_format::{Cadence, Run, Table, TableTotals};
 use epsiloscope_recorder::WriterOptions;
 use serde::Serialize;
 
-use crate::args::{EstimateArgs, Format};
+use crate::args::{EstimateArgs, Format, Recording};
 use crate::size::{TableSize, Tables, Trial};
 use crate::training::{Setting, Training};
 
@@ -35,23 +35,32 @@ struct Estimate {
     secs_per_step: f64,
 }
 
-/// Trains as asked for a few steps, into a directory that does not stay.
 pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
-    let setting = Setting::new(&args.recording)?;
+    let estimate = estimate(&args.recording)?;
+    let text = match args.format {
+        Format::Table => estimate.table(),
+        Format::Json => serde_json::to_string_pretty(&estimate)? + "\n",
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Trains as asked for a few steps, into a directory that does not stay.
+fn estimate(recording: &Recording) -> anyhow::Result<Estimate> {
+    let setting = Setting::new(recording)?;
     ensure!(0 < setting.schedule.n_steps, "there is nothing to train on: expected a step or more");
-    let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let name = args.recording.options().out.file_name().unwrap_or_default();
-    let dir = dir.path().join(name);
+    let temporary = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let options = recording.options();
+    let dir = temporary.path().join(options.out.file_name().unwrap_or_default());
     // Every step, so that few are enough.
     let mut training = setting.start(&dir, &Cadence::default(), NEVER_SECS)?;
     let (trial, secs_per_step) = try_steps(&mut training, &dir)?;
     let Training { recorder, schedule, .. } = training;
     recorder.finish()?;
-    let flush_secs = args.recording.options().recording.flush_secs;
-    let options = WriterOptions { flush_secs, ..WriterOptions::default() };
-    let sizes = trial.extrapolate(&schedule, secs_per_step, options);
+    let writer_options = WriterOptions { flush_secs: options.recording.flush_secs, ..WriterOptions::default() };
+    let sizes = trial.extrapolate(&schedule, secs_per_step, writer_options);
     let other_bytes = other_bytes(&dir, &trial, &sizes)?;
-    let estimate = Estimate {
+    Ok(Estimate {
         steps: schedule.n_steps,
         recorded_steps: schedule.n_recorded(),
         tables: Table::ALL.into_iter().zip(sizes).collect(),
@@ -59,13 +68,7 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
         bytes: sizes.iter().map(|size| size.bytes).sum::<f64>() + other_bytes,
         tried_steps: trial.n_steps + 2,
         secs_per_step,
-    };
-    let text = match args.format {
-        Format::Table => estimate.table(),
-        Format::Json => serde_json::to_string_pretty(&estimate)? + "\n",
-    };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// Takes the steps of a trial; with it, the seconds that a step takes.

@@ -23,6 +23,7 @@ pub(crate) struct Setting<'a> {
     recording: &'a Recording,
     var_store: VarStore,
     workload: Box<dyn Workload>,
+    optimizer: Optimizer,
     pub(crate) schedule: Schedule,
 }
 
@@ -38,8 +39,9 @@ impl<'a> Setting<'a> {
         tch::manual_seed(options.training.seed);
         let var_store = VarStore::new(device);
         let workload = workloads::open(options, &var_store)?;
+        let optimizer = optimizers::optimizer(&options.training, &var_store)?;
         let schedule = Schedule::new(recording, workload.n_examples());
-        Ok(Self { recording, var_store, workload, schedule })
+        Ok(Self { recording, var_store, workload, optimizer, schedule })
     }
 
     /// Begins to record into `dir`, steps of the given cadence.
@@ -47,8 +49,7 @@ impl<'a> Setting<'a> {
     /// # Errors
     /// What was asked for and cannot be had.
     pub(crate) fn start(self, dir: &Path, cadence: &Cadence, flush_secs: f64) -> anyhow::Result<Training<'a>> {
-        let Self { recording, var_store, workload, schedule } = self;
-        let optimizer = optimizers::optimizer(&recording.options().training, &var_store)?;
+        let Self { recording, var_store, workload, optimizer, schedule } = self;
         let coupled_weight_decay = optimizers::coupled_weight_decay(&optimizer);
         let builder = recording::builder(recording, &var_store, &*workload, cadence);
         let writer_options = WriterOptions { flush_secs, ..WriterOptions::default() };

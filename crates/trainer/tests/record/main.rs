@@ -275,7 +275,7 @@ fn a_recording_that_fails_leaves_the_training_alone_and_shows_in_the_exit_code()
     let output = child.wait_with_output().unwrap();
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.starts_with("epsiloscope-record: cannot write, tries again: run"), "{text}");
+    assert!(text.starts_with("epsiloscope-record: cannot write, tries again: failed to open file `run/"), "{text}");
     let [trained, failed] = ["\nepoch 1: test accuracy ", "\nepsiloscope-record: recording failed: "];
     assert!(text.contains(trained) && text.contains(failed) && text.lines().count() == 3, "{text}");
 }

@@ -73,6 +73,8 @@ fn settings_that_an_optimizer_lacks_are_refused() {
     let run = recorded(&dir, &["--optimizer", "nadam", "--beta1", "0.5", "--beta2", "0.75", "--epsilon", "0.5"]);
     let settings = &run.manifest().optimizer;
     assert_eq!((settings.beta1, settings.beta2, settings.epsilon), (Some(0.5), Some(0.75), 0.5));
+    refused(&["--optimizer", "rmsprop", "--beta1", "0.5", "--overwrite"]);
+    assert!(open(&dir, "run").is_finished(), "what is refused replaces nothing");
 }
 
 #[test]
