@@ -45,6 +45,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Record(Recording),
     /// Says what a recording would weigh: trains a few steps, records them, extrapolates, and keeps nothing.
+    ///
+    /// Histograms widen while weights move: where few of many steps are tried, `histograms` will outgrow its estimate.
     #[command(before_help = EXAMPLES)]
     EstimateSize(EstimateArgs),
 }
