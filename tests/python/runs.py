@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = ["magnitudes", "histograms", "tensors", "steps"]
+TABLES = ["magnitudes", "histograms", "tensors", "scalars", "steps"]
 OPTIMIZERS = ["adam", "rmsprop", "adabelief", "adamomentum"]
 
 
@@ -51,8 +51,9 @@ def manifest(run):
 
 
 def listed_parts(run):
-    """The lines of the list of finished parts."""
-    return [json.loads(line) for line in (run / "parts-r000.jsonl").read_text().splitlines()]
+    """The finished parts of every commit, a line of the list each."""
+    commits = [json.loads(line)["commit"] for line in (run / "parts-r000.jsonl").read_text().splitlines()]
+    return [part for commit in commits for part in commit["parts"]]
 
 
 def part_files(run, table):

@@ -12,6 +12,8 @@ import pytest
 from runs import TABLES, analyse, call, listed_parts, manifest, part_files, query, query_arrow
 
 RUNS = ["every", "trained", "diverged"]
+# A calibration has no scalars.
+CASES = [(run, table) for run in RUNS for table in TABLES if (run, table) != ("every", "scalars")]
 PART_LIMIT = 8 * 1024 * 1024
 
 # Name, physical and logical type in the file, whether null may stand in it, encoding of the values.
@@ -28,7 +30,7 @@ COLUMNS = {
         *NAMES,
         ("element", LONG, False, "DELTA_BINARY_PACKED"),
         ("magnitude", FLOAT, True, "PLAIN"),
-        ("negative", BOOLEAN, False, "PLAIN"),
+        ("negative", BOOLEAN, True, "PLAIN"),
     ],
     "histograms": [
         *NAMES,
@@ -46,16 +48,24 @@ COLUMNS = {
         ("max", FLOAT, True, "PLAIN"),
         ("sum_of_squares", DOUBLE, False, "PLAIN"),
     ],
-    "steps": [
+    "scalars": [
         ("step", LONG, False, "RLE_DICTIONARY"),
+        ("name", TEXT, False, "RLE_DICTIONARY"),
+        ("value", DOUBLE, True, "PLAIN"),
+    ],
+    "steps": [
+        ("step", LONG, False, "DELTA_BINARY_PACKED"),
         ("epoch", INTEGER, True, "RLE_DICTIONARY"),
         ("time", TIME, False, "DELTA_BINARY_PACKED"),
         ("loss", DOUBLE, True, "PLAIN"),
         ("learning_rate", DOUBLE, True, "PLAIN"),
         ("loss_scale", DOUBLE, True, "PLAIN"),
+        ("overflow", BOOLEAN, False, "PLAIN"),
     ],
 }
-SORTED_BY = {"magnitudes": 4, "histograms": 4, "tensors": 3, "steps": 1}
+SORTED_BY = {"magnitudes": 4, "histograms": 4, "tensors": 3, "scalars": 1, "steps": 1}
+# The leading columns that tell rows apart.
+KEYS = {**SORTED_BY, "scalars": 2}
 
 # What each reader makes of a type: pyarrow, polars, DuckDB.
 READ_AS = {
@@ -69,16 +79,22 @@ READ_AS = {
 }
 
 
-@pytest.fixture(params=RUNS)
-def run(request):
-    """Each of the runs."""
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture(params=TABLES)
-def table(request):
-    """Each of the tables."""
+@pytest.fixture(params=CASES, ids="-".join)
+def case(request):
+    """Each table of each run, by their names."""
     return request.param
+
+
+@pytest.fixture
+def run(case, request):
+    """The case's run."""
+    return request.getfixturevalue(case[0])
+
+
+@pytest.fixture
+def table(case):
+    """The case's table."""
+    return case[1]
 
 
 def read_by_three(glob, order, hive=False):
@@ -110,7 +126,7 @@ def assert_same(tables):
 
 
 def test_three_readers_find_the_same_values(run, table):
-    order = [name for name, *_ in COLUMNS[table][: SORTED_BY[table]]]
+    order = [name for name, *_ in COLUMNS[table][: KEYS[table]]]
     tables = read_by_three(f"{run}/{table}/*.parquet", order)
     rows = manifest(run)["totals"]["tables"][table]["rows"]
     assert [found.num_rows for found in tables] == [rows] * 3
@@ -149,7 +165,7 @@ def test_footers(run, table):
         metadata = pq.read_metadata(path)
         pairs = metadata.metadata
         assert b"ARROW:schema" not in pairs
-        assert pairs[b"epsiloscope.schema_version"] == b"1"
+        assert pairs[b"epsiloscope.schema_version"] == b"2"
         assert pairs[b"epsiloscope.bins_per_decade"] == b"40"
         assert pairs[b"epsiloscope.table"] == table.encode()
         for group in map(metadata.row_group, range(metadata.num_row_groups)):
@@ -165,7 +181,10 @@ def test_codecs_and_encodings(run, table):
         for group in map(metadata.row_group, range(metadata.num_row_groups)):
             for index, (name, _, _, encoding) in enumerate(COLUMNS[table]):
                 column = group.column(index)
-                assert (column.path_in_schema, column.compression) == (name, "ZSTD")
+                # Floats as they stand and runs of keys would hardly get smaller.
+                is_run = encoding == "RLE_DICTIONARY" and name not in ("numel", "epoch")
+                compression = "UNCOMPRESSED" if encoding == "PLAIN" or is_run else "ZSTD"
+                assert (column.path_in_schema, column.compression) == (name, compression)
                 assert encoding in column.encodings
                 assert set(column.encodings) <= beside | {encoding}
 
@@ -206,7 +225,9 @@ def test_nan_is_null_and_counted(diverged):
     assert losses[0][0] is not None and losses[1:] == [(None,)] * 5
 
 
-def test_listed_parts_are_the_files(run):
+@pytest.mark.parametrize("name", RUNS)
+def test_listed_parts_are_the_files(name, request):
+    run = request.getfixturevalue(name)
     parts = listed_parts(run)
     on_disk = {path.relative_to(run).as_posix() for table in TABLES for path in part_files(run, table)}
     assert {f"{part['table']}/{part['file']}" for part in parts} == on_disk

@@ -165,9 +165,12 @@ impl TableRows for Magnitudes {
         self.within(&rows).for_each(|(sample, rows)| sample.elements.extend_into(rows, &mut elements));
         part.required::<Int64Type>(&elements)?;
         drop(elements);
-        let values = || self.within(&rows).flat_map(|(sample, rows)| &sample.values[rows]);
-        part.nullable::<FloatType>(values().map(|value| (!value.is_nan()).then_some(value.abs())))?;
-        part.nullable::<BoolType>(values().map(|&value| manifest.signs.then_some(value < 0.0)))
+        let mut values = Vec::with_capacity(rows.len());
+        self.within(&rows).for_each(|(sample, rows)| values.extend_from_slice(&sample.values[rows]));
+        let negative: Vec<bool> = values.iter().map(|value| *value < 0.0).collect();
+        values.iter_mut().for_each(|value: &mut f32| *value = value.abs());
+        part.nullable::<FloatType>(values, |value| !value.is_nan())?;
+        part.nullable::<BoolType>(negative, |_| manifest.signs)
     }
 }
 

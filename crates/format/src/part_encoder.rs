@@ -51,8 +51,19 @@ impl PartEncoder<'_> {
         self.write::<T>(values, None)
     }
 
-    /// A column that may have nulls.
+    /// A column in which null stands for the values that are not present.
     pub(crate) fn nullable<T: DataType>(
+        &mut self,
+        mut values: Vec<T::T>,
+        is_present: impl Fn(&T::T) -> bool,
+    ) -> Result<(), ParquetError> {
+        let levels: Vec<i16> = values.iter().map(|value| i16::from(is_present(value))).collect();
+        values.retain(is_present);
+        self.write::<T>(&values, Some(&levels))
+    }
+
+    /// A column of values that may be missing.
+    pub(crate) fn optional<T: DataType>(
         &mut self,
         values: impl Iterator<Item = Option<T::T>>,
     ) -> Result<(), ParquetError> {

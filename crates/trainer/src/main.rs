@@ -1,30 +1,37 @@
 //! `epsiloscope-record`: trains reference networks and records their gradient magnitudes.
 //!
-//! Apart from libtorch it is an ordinary user of the recorder: [`train`] is the loop to copy into a program of one's
+//! Apart from libtorch it is an ordinary user of the recorder: [`training`] is the loop to copy into a program of one's
 //! own.
 
 mod args;
-mod metrics;
+mod estimate_size;
+mod train;
+
 mod models;
+mod optimizers;
+mod recording;
+mod schedule;
+mod training;
+mod workloads;
+
+mod metrics;
 mod output;
 mod progress;
-mod train;
-mod workloads;
+mod size;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use crate::args::Args;
+use crate::args::Command;
 
 /// Bad usage or bad input.
 const FAULT: u8 = 2;
 
 fn main() -> ExitCode {
-    let outcome = match Args::try_parse() {
-        Ok(args) => train::run(&args),
+    let outcome = match args::parse() {
+        Ok(args) => run(&args.command),
         Err(fault) if !fault.use_stderr() || fault.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // Help, version: nobody is left to tell if the terminal is gone.
             let _ = fault.print();
@@ -38,6 +45,13 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "epsiloscope-record: {line}");
         ExitCode::from(FAULT)
     })
+}
+
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Record(recording) => train::run(recording),
+        Command::EstimateSize(args) => estimate_size::run(args),
+    }
 }
 
 /// clap's sentence without its `error:` and the usage below, on one line.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err::{File, OpenOptions};
 
-use crate::workloads::Metric;
+use crate::training::Metric;
 
 const HEADER: &str = "epoch,step,metric,value\n";
 
@@ -27,7 +27,7 @@ impl MetricsFile {
         Ok(file)
     }
 
-    pub(crate) fn append(&mut self, epoch: i32, step: usize, metrics: &[Metric]) -> anyhow::Result<()> {
+    pub(crate) fn append(&mut self, epoch: i32, step: i64, metrics: &[Metric]) -> anyhow::Result<()> {
         let mut rows = String::new();
         for (metric, value) in metrics {
             let _ = writeln!(rows, "{epoch},{step},{metric},{value}");

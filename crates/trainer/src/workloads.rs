@@ -24,9 +24,6 @@ pub(crate) use crate::workloads::idx::N_CLASSES;
 /// Held-out examples that are evaluated at a time.
 const EVALUATION_BATCH_SIZE: i64 = 250;
 
-/// The name of a measure on held-out data and its value.
-pub(crate) type Metric = (&'static str, f64);
-
 /// A network with the data that it learns from.
 pub(crate) trait Workload {
     /// Examples that make an epoch.
@@ -35,8 +32,11 @@ pub(crate) trait Workload {
     /// The mean loss over the training examples of these indices, dropout and batch statistics on.
     fn loss(&self, examples: &Tensor) -> Tensor;
 
-    /// How well the network does on held-out data, dropout and batch statistics off.
-    fn evaluate(&self) -> Vec<Metric>;
+    /// The names of the measures on held-out data.
+    fn metrics(&self) -> &'static [&'static str];
+
+    /// How well the network does on held-out data, dropout and batch statistics off: a value per measure.
+    fn evaluate(&self) -> Vec<f64>;
 
     /// What tells it from others in the manifest.
     fn labels(&self) -> Vec<(&'static str, String)>;
@@ -49,7 +49,7 @@ pub(crate) trait Workload {
 pub(crate) fn open(options: &Options, var_store: &VarStore) -> anyhow::Result<Box<dyn Workload>> {
     check(options)?;
     let (root, data) = (&var_store.root(), options.data.as_deref());
-    Ok(match options.model {
+    Ok(match options.training.model {
         Model::Cnn => Box::new(Images::open(data, models::cnn(root), root.device())?),
         Model::Mlp => Box::new(Images::open(data, models::mlp(root), root.device())?),
         Model::Vgg11 => Box::new(Images::open(data, models::vgg11(root), root.device())?),
@@ -62,10 +62,16 @@ pub(crate) fn open(options: &Options, var_store: &VarStore) -> anyhow::Result<Bo
 }
 
 fn check(options: &Options) -> anyhow::Result<()> {
-    let is_language_model = matches!(options.model, Model::Lstm | Model::Transformer);
-    let has_layers = is_language_model || options.model == Model::Seq2seq;
-    ensure!(is_language_model || options.context.is_none(), "--context: expected with --model lstm or transformer");
-    ensure!(has_layers || options.layers.is_none(), "--layers: expected with --model lstm, transformer or seq2seq");
+    let is_language_model = matches!(options.training.model, Model::Lstm | Model::Transformer);
+    let has_layers = is_language_model || options.training.model == Model::Seq2seq;
+    ensure!(
+        is_language_model || options.training.context.is_none(),
+        "--context: expected with --model lstm or transformer"
+    );
+    ensure!(
+        has_layers || options.training.layers.is_none(),
+        "--layers: expected with --model lstm, transformer or seq2seq"
+    );
     Ok(())
 }
 

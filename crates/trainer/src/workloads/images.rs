@@ -8,7 +8,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::models::SIDE;
 use crate::workloads::idx::{Labelled, read_labelled};
-use crate::workloads::{Metric, Workload, locate, sums};
+use crate::workloads::{Workload, locate, sums};
 
 const CARRIED: &str = "data/fashion-mnist-subset";
 
@@ -43,7 +43,11 @@ impl Workload for Images {
         self.network.forward_t(&images, true).cross_entropy_for_logits(&labels)
     }
 
-    fn evaluate(&self) -> Vec<Metric> {
+    fn metrics(&self) -> &'static [&'static str] {
+        &["test_accuracy", "test_loss"]
+    }
+
+    fn evaluate(&self) -> Vec<f64> {
         let n_images = self.test.len();
         let [correct, loss] = sums(n_images, |examples| {
             let (images, labels) = self.test.batch(examples);
@@ -52,7 +56,7 @@ impl Workload for Images {
             let loss = logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::Sum, -100, 0.0);
             [correct, loss].map(|sum| sum.double_value(&[]))
         });
-        vec![("test_accuracy", correct / n_images as f64), ("test_loss", loss / n_images as f64)]
+        vec![correct / n_images as f64, loss / n_images as f64]
     }
 
     fn labels(&self) -> Vec<(&'static str, String)> {

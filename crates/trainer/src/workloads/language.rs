@@ -9,7 +9,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::args::Options;
 use crate::workloads::vocabulary::Vocabulary;
-use crate::workloads::{Metric, Workload, locate, sums};
+use crate::workloads::{Workload, locate, sums};
 
 const CARRIED: &str = "data/opticks/opticks.txt";
 const DEFAULT_CONTEXT: i64 = 64;
@@ -38,8 +38,8 @@ impl Language {
         root: &nn::Path<'_>,
     ) -> anyhow::Result<Self> {
         let file = locate(options.data.as_deref(), CARRIED, "--data FILE, a text")?;
-        let context = options.context.unwrap_or(DEFAULT_CONTEXT);
-        let n_layers = options.layers.unwrap_or(DEFAULT_LAYERS);
+        let context = options.training.context.unwrap_or(DEFAULT_CONTEXT);
+        let n_layers = options.training.layers.unwrap_or(DEFAULT_LAYERS);
         let text = read(&file, context)?;
         let vocabulary = Vocabulary::of(&text);
         let (learned, held_out) = text.split_at(text.len() - text.len() / HELD_OUT);
@@ -71,14 +71,18 @@ impl Workload for Language {
         self.loss_of(&self.train.batch(examples), true, Reduction::Mean)
     }
 
-    fn evaluate(&self) -> Vec<Metric> {
+    fn metrics(&self) -> &'static [&'static str] {
+        &["test_perplexity", "test_bits_per_byte"]
+    }
+
+    fn evaluate(&self) -> Vec<f64> {
         let n_windows = self.test.len();
         let measure = |examples: &Tensor| {
             let loss = self.loss_of(&self.test.batch(examples), false, Reduction::Sum);
             [loss.double_value(&[])]
         };
         let [loss] = sums(n_windows, measure).map(|sum| sum / (n_windows * self.context) as f64);
-        vec![("test_perplexity", loss.exp()), ("test_bits_per_byte", loss / LN_2)]
+        vec![loss.exp(), loss / LN_2]
     }
 
     fn labels(&self) -> Vec<(&'static str, String)> {

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use crate::args::Options;
 use crate::models::{Seq2Seq, seq2seq};
 use crate::workloads::vocabulary::Vocabulary;
-use crate::workloads::{Metric, Workload, numbers, sums};
+use crate::workloads::{Workload, numbers, sums};
 
 const GENERATED: &str = "English and German number words";
 const DEFAULT_LAYERS: i64 = 2;
@@ -44,7 +44,7 @@ impl Translation {
             Some(file) => (file.display().to_string(), read(file)?),
             None => (GENERATED.to_owned(), numbers::corpus()),
         };
-        let n_layers = options.layers.unwrap_or(DEFAULT_LAYERS);
+        let n_layers = options.training.layers.unwrap_or(DEFAULT_LAYERS);
         let vocabulary = Vocabulary::of(pairs.iter().flat_map(|(source, target)| [source, target]).flat_map(bytes));
         let (learned, held_out) = pairs.split_at(pairs.len() - pairs.len() / HELD_OUT);
         Ok(Self {
@@ -81,7 +81,11 @@ impl Workload for Translation {
 
     /// A line counts as exact if every token, its end included, is the likeliest one behind the true beginning. Greedy
     /// decoding gives the true line in just these cases, so nothing needs to be decoded.
-    fn evaluate(&self) -> Vec<Metric> {
+    fn metrics(&self) -> &'static [&'static str] {
+        &["test_exact_match", "test_token_accuracy", "test_loss"]
+    }
+
+    fn evaluate(&self) -> Vec<f64> {
         let n_pairs = self.test.sources.size()[0];
         let [exact, correct, n_tokens, loss] = sums(n_pairs, |examples| {
             let (logits, expected) = self.predict(&self.test.batch(examples), false);
@@ -92,11 +96,7 @@ impl Workload for Translation {
             let loss = cross_entropy(&logits, &expected, Reduction::Sum);
             [exact, correct, is_padding.logical_not(), loss].map(|values| values.sum(Kind::Double).double_value(&[]))
         });
-        vec![
-            ("test_exact_match", exact / n_pairs as f64),
-            ("test_token_accuracy", correct / n_tokens),
-            ("test_loss", loss / n_tokens),
-        ]
+        vec![exact / n_pairs as f64, correct / n_tokens, loss / n_tokens]
     }
 
     fn labels(&self) -> Vec<(&'static str, String)> {
@@ -162,7 +162,7 @@ mod tests {
     use tch::nn::{OptimizerConfig as _, VarStore};
 
     use super::*;
-    use crate::args::Args;
+    use crate::args::{Args, Command};
 
     /// Held-out lines that greedy decoding gives exactly.
     fn decoded(translation: &Translation) -> usize {
@@ -189,9 +189,9 @@ mod tests {
         let lines = (100..300).map(|n| format!("{n}\t{}\n", n.to_string().chars().rev().collect::<String>()));
         fs_err::write(&file, lines.collect::<Vec<_>>().concat()).unwrap();
         let words = ["epsiloscope-record", "train", "--out", "run", "--layers", "1", "--data", file.to_str().unwrap()];
-        let args = Args::parse_from(words);
+        let Command::Record(recording) = Args::parse_from(words).command else { panic!("not a recording") };
         let var_store = VarStore::new(Device::Cpu);
-        let translation = Translation::open(args.command.options(), &var_store.root()).unwrap();
+        let translation = Translation::open(recording.options(), &var_store.root()).unwrap();
         let mut optimizer = nn::Adam::default().build(&var_store, 3e-3).unwrap();
         let mut counts = Vec::new();
         for _epoch in 0..12 {
@@ -199,7 +199,7 @@ mod tests {
             for examples in order.split(30, 0) {
                 optimizer.backward_step(&translation.loss(&examples));
             }
-            let (metric, share) = translation.evaluate()[0];
+            let (metric, share) = (translation.metrics()[0], translation.evaluate()[0]);
             let count = decoded(&translation);
             assert_eq!((metric, (20.0 * share).round() as usize), ("test_exact_match", count));
             counts.push(count);

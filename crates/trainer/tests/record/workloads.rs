@@ -6,9 +6,7 @@ use std::path::Path;
 use epsiloscope_format::{GRADIENT, Mode};
 use tempfile::TempDir;
 
-use super::{CARRIED, measure, open, record, record_few, refusal, stderr};
-
-const TEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/opticks/opticks.txt");
+use super::{CARRIED, TEXT, measure, open, record, record_few, refusal, stderr};
 
 /// Two steps of two examples with frozen weights; the numbers of tensors and of their elements.
 fn sizes(model: &str, options: &[&str]) -> (usize, u64) {
