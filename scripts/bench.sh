@@ -3,4 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 eval "$(scripts/libtorch.sh)"
-exec cargo bench "$@"
+# Threads that wait by spinning slow each other down on a busy machine.
+export OMP_WAIT_POLICY=passive
+exec cargo bench --locked -p epsiloscope-histogram -p epsiloscope-moments -p epsiloscope-recorder -p epsiloscope-trainer "$@"

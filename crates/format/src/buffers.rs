@@ -165,10 +165,12 @@ impl TableRows for Magnitudes {
         self.within(&rows).for_each(|(sample, rows)| sample.elements.extend_into(rows, &mut elements));
         part.required::<Int64Type>(&elements)?;
         drop(elements);
-        let mut values = Vec::with_capacity(rows.len());
+        let mut values: Vec<f32> = Vec::with_capacity(rows.len());
         self.within(&rows).for_each(|(sample, rows)| values.extend_from_slice(&sample.values[rows]));
         let negative: Vec<bool> = values.iter().map(|value| *value < 0.0).collect();
-        values.iter_mut().for_each(|value: &mut f32| *value = value.abs());
+        for value in &mut values {
+            *value = f32::abs(*value);
+        }
         part.nullable::<FloatType>(values, |value| !value.is_nan())?;
         part.nullable::<BoolType>(negative, |_| manifest.signs)
     }
@@ -256,8 +258,8 @@ impl TableRows for Tensors {
         for column in &self.counts {
             part.required::<Int64Type>(&column[rows.clone()])?;
         }
-        part.nullable::<FloatType>(self.min_nonzero[rows.clone()].iter().copied())?;
-        part.nullable::<FloatType>(self.max[rows.clone()].iter().copied())?;
+        part.optional::<FloatType>(self.min_nonzero[rows.clone()].iter().copied())?;
+        part.optional::<FloatType>(self.max[rows.clone()].iter().copied())?;
         part.required::<DoubleType>(&self.sum_of_squares[rows])
     }
 }
@@ -285,7 +287,7 @@ impl TableRows for Scalars {
         let rows = &self.rows[rows];
         part.keys(rows.iter().map(|(step, _, _)| (Key::Number(*step), 1)))?;
         part.keys(rows.iter().map(|(_, name, _)| (Key::Name(name), 1)))?;
-        part.nullable::<DoubleType>(rows.iter().map(|&(_, _, value)| number(Some(value))))
+        part.optional::<DoubleType>(rows.iter().map(|&(_, _, value)| number(Some(value))))
     }
 }
 
@@ -313,12 +315,12 @@ impl TableRows for Steps {
         let steps: Vec<i64> = rows.iter().map(|&(step, _)| step).collect();
         let scalars = || rows.iter().map(|(_, scalars)| scalars);
         part.required::<Int64Type>(&steps)?;
-        part.nullable::<Int32Type>(scalars().map(|scalars| scalars.epoch))?;
+        part.optional::<Int32Type>(scalars().map(|scalars| scalars.epoch))?;
         let times: Vec<i64> = scalars().map(|scalars| scalars.time_micros).collect();
         part.required::<Int64Type>(&times)?;
-        part.nullable::<DoubleType>(scalars().map(|scalars| number(scalars.loss)))?;
-        part.nullable::<DoubleType>(scalars().map(|scalars| number(scalars.learning_rate)))?;
-        part.nullable::<DoubleType>(scalars().map(|scalars| number(scalars.loss_scale)))?;
+        part.optional::<DoubleType>(scalars().map(|scalars| number(scalars.loss)))?;
+        part.optional::<DoubleType>(scalars().map(|scalars| number(scalars.learning_rate)))?;
+        part.optional::<DoubleType>(scalars().map(|scalars| number(scalars.loss_scale)))?;
         let overflows: Vec<bool> = scalars().map(|scalars| scalars.overflow).collect();
         part.required::<BoolType>(&overflows)
     }

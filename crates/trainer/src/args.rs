@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use epsiloscope_recorder::Mode;
 
+use numbers::positive;
+
 pub(crate) use recording::{RecordingOptions, Switch};
 pub(crate) use training::{DeviceChoice, Model, OptimizerName, TrainingOptions};
 
@@ -30,6 +32,8 @@ Examples:
   What that would weigh, before it is done
     epsiloscope-record estimate-size train --model resnet18 --data DIR \\
       --magnitudes all --include '*conv*' --every 10
+  What recording costs on this machine, as a ratio of training times
+    epsiloscope-record estimate-cost train --model lstm
 ";
 
 /// Trains reference networks on images, text or translations and records their gradient magnitudes.
@@ -49,6 +53,10 @@ pub(crate) enum Command {
     /// Histograms widen while weights move: where few of many steps are tried, `histograms` will outgrow its estimate.
     #[command(before_help = EXAMPLES)]
     EstimateSize(EstimateArgs),
+    /// Says what recording costs here: trains with and without it in turn, beside what other tools count, and keeps
+    /// nothing.
+    #[command(before_help = EXAMPLES)]
+    EstimateCost(EstimateCostArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,6 +88,24 @@ impl Recording {
 pub(crate) struct EstimateArgs {
     #[command(subcommand)]
     pub(crate) recording: Recording,
+
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EstimateCostArgs {
+    #[command(subcommand)]
+    pub(crate) recording: Recording,
+
+    /// Seconds that each contender trains at a time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 8.0, value_parser = positive, allow_negative_numbers = true, global = true)]
+    pub(crate) secs: f64,
+
+    /// How many times each has its turn; ratios are medians over these.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub(crate) rounds: u32,
 
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
@@ -131,7 +157,7 @@ pub(crate) fn parse() -> Result<Args, clap::Error> {
     Args::from_arg_matches(&command().try_get_matches()?)
 }
 
-/// What a size is estimated of needs no place: nothing is written there.
+/// What is only estimated needs no place: nothing is written there.
 fn command() -> clap::Command {
     let no_place = |recording: clap::Command| {
         recording
@@ -139,9 +165,10 @@ fn command() -> clap::Command {
             .mut_arg("overwrite", |overwrite| overwrite.hide(true))
             .mut_arg("metrics", |metrics| metrics.hide(true))
     };
-    Args::command().mut_subcommand("estimate-size", |estimate| {
+    let estimate = |estimate: clap::Command| {
         ["calibrate", "train"].iter().fold(estimate, |estimate, name| estimate.mut_subcommand(name, no_place))
-    })
+    };
+    Args::command().mut_subcommand("estimate-size", estimate).mut_subcommand("estimate-cost", estimate)
 }
 
 /// The name by which a value is chosen.

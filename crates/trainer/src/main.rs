@@ -4,6 +4,7 @@
 //! own.
 
 mod args;
+mod estimate_cost;
 mod estimate_size;
 mod train;
 
@@ -51,6 +52,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Record(recording) => train::run(recording),
         Command::EstimateSize(args) => estimate_size::run(args),
+        Command::EstimateCost(args) => estimate_cost::run(args),
     }
 }
 

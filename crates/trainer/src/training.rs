@@ -20,10 +20,10 @@ pub(crate) type Metric = (&'static str, f64);
 
 /// A network before its first step.
 pub(crate) struct Setting<'a> {
-    recording: &'a Recording,
-    var_store: VarStore,
-    workload: Box<dyn Workload>,
-    optimizer: Optimizer,
+    pub(crate) recording: &'a Recording,
+    pub(crate) var_store: VarStore,
+    pub(crate) workload: Box<dyn Workload>,
+    pub(crate) optimizer: Optimizer,
     pub(crate) schedule: Schedule,
 }
 
