@@ -25,7 +25,13 @@ def sampled(folder):
 
     Readers of data sets would take its directory's name for a date.
     """
-    return record(folder / "2026-01-31", *CALIBRATION, "--magnitudes", 256)
+    return record(folder / "2026-01-31", *CALIBRATION, "--magnitudes", 256, "--snapshot-elements", "off")
+
+
+@pytest.fixture(scope="session")
+def snapshot_only(folder):
+    """The calibration of `every` without any gradient's value; of critical ε, those of every element at the end."""
+    return record(folder / "snapshot-only", *CALIBRATION, "--magnitudes", "none")
 
 
 @pytest.fixture(scope="session")

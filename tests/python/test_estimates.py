@@ -203,6 +203,16 @@ def test_bins_bracket_the_truth(sampled, truth, optimizer):
         assert row[f"search_{end}"] == float(f"1e{oracle.power_of_ten(expected[end])}")
 
 
+def test_snapshots_of_every_element_are_exact(snapshot_only, every, optimizer):
+    """A calibration's bounds are exact without one recorded gradient."""
+    rows = {tensor: row for (of, tensor), row in per_tensor(snapshot_only).items() if of == optimizer}
+    expected = {tensor: row for (of, tensor), row in per_tensor(every).items() if of == optimizer}
+    assert rows.keys() == expected.keys()
+    for tensor, row in rows.items():
+        assert row["method"] == "exact"
+        assert (row["lower"], row["upper"]) == (expected[tensor]["lower"], expected[tensor]["upper"]), tensor
+
+
 def test_bins_of_a_training_run(trained, optimizer):
     """The bin that holds the order statistic, found by adding up the recorded counts."""
     bins, step = snapshot(trained, f"critical_epsilon.{optimizer}")

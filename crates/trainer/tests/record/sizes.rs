@@ -1,4 +1,4 @@
-//! What `estimate-size` says against what is then written.
+//! What `estimate-size` says against what is then written, and what `estimate-cost` says at all.
 
 use std::fs;
 use std::path::Path;
@@ -79,4 +79,17 @@ fn an_estimate_is_a_table_of_the_tables() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     let line = refusal(&record(dir.path(), &["estimate-size", "train"]));
     assert!(line.contains("expected --data DIR"), "{line}");
+}
+
+#[test]
+fn a_cost_is_a_ratio_for_each_contender() {
+    let dir = tempfile::tempdir().unwrap();
+    let turns = ["--secs", "0.05", "--rounds", "2", "--format", "json"];
+    let command = ["estimate-cost", "train", "--model", "mlp", "--data", CARRIED, "--threads", "1"];
+    let output = record(dir.path(), &[&command[..], &turns].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+    let costs: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((costs.len(), &costs[0]["watching"], &costs[0]["ratio"]), (5, &"nothing".into(), &1.0.into()));
+    assert!(costs.iter().all(|cost| cost["ms_per_step"].as_f64().unwrap() > 0.0 && cost["ratio"].is_f64()));
 }
