@@ -74,6 +74,7 @@ mod error;
 mod frozen;
 mod host;
 mod moments_file;
+mod plan;
 mod recorder;
 mod sampling;
 mod selection;
@@ -85,5 +86,5 @@ pub use epsiloscope_format::{Losses, MagnitudePolicy, Mode, OptimizerSettings, W
 pub use epsiloscope_moments::Optimizer;
 pub use error::RecorderError;
 pub use frozen::FrozenWeights;
-pub use recorder::{FINISH_PATIENCE, Health, Recorder, StepInfo};
-pub use writer::{DROP_PATIENCE, QUEUE_STEPS, WhenFull};
+pub use recorder::{Health, Recorder, StepInfo};
+pub use writer::{DROP_PATIENCE, FINISH_PATIENCE, QUEUE_STEPS, WhenFull};
