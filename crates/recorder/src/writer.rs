@@ -164,8 +164,10 @@ impl BackgroundWriter {
 
     /// Queues scalars of a step that came before, recorded or not; where there is no room they go with what comes next.
     pub(crate) fn send_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
-        self.backlog.scalars.push((step, scalars));
-        let _ = self.offer(Task::None);
+        if self.queue.is_some() {
+            self.backlog.scalars.push((step, scalars));
+            let _ = self.offer(Task::None);
+        }
     }
 
     /// Waits until everything queued is on disk, but not for ever.

@@ -54,6 +54,7 @@ fn training_and_recording_go_on_when_the_run_directory_vanishes_for_a_while() {
     // What was complete is readable where it is now.
     assert!(Run::open(&moved).unwrap().last_step() < n_steps);
     std::fs::rename(&moved, &run_dir).unwrap();
+    recorder.flush();
     random_loss(&model).backward();
     recorder.step(&StepInfo::default());
     let losses = recorder.finish().unwrap();
