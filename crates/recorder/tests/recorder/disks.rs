@@ -30,9 +30,9 @@ enum State {
     Full,
 }
 
-/// The disk, in some state.
+/// The disk in some state, and without syncing, as a power cut is none of the states.
 #[derive(Clone, Debug, Default)]
-struct Gate(Arc<(Mutex<State>, Condvar)>);
+pub(crate) struct Gate(Arc<(Mutex<State>, Condvar)>);
 
 impl Gate {
     fn set(&self, state: State) {
@@ -71,7 +71,7 @@ impl Write for Gated {
 
 impl WritableFile for Gated {
     fn sync_all(&mut self) -> io::Result<()> {
-        self.0.sync_all()
+        Ok(())
     }
 }
 
@@ -96,8 +96,8 @@ impl FileSystem for Gate {
         Disk.remove_file(path)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        Disk.sync_dir(dir)
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -290,7 +290,7 @@ fn tensors_without_dimensions_or_elements_are_recorded() {
             .iter()
             .map(|tensor| (tensor.name.clone(), tensor.numel()))
             .collect();
-        let named = [("empty", 0), ("nothing", 0), ("point", 1)].map(|(name, numel)| (name.to_owned(), numel));
-        assert_eq!(names, named);
+        let expected = [("empty", 0), ("nothing", 0), ("point", 1)].map(|(name, numel)| (name.to_owned(), numel));
+        assert_eq!(names, expected);
     }
 }
