@@ -258,10 +258,12 @@ fn scaled_gradients_of_half_the_width_are_unscaled_in_full() {
         let parameter = var_store.root().ones("p", &[3]);
         var_store.set_kind(kind);
         let mut recorder = recording_all(&var_store).scaled_gradients(true).start(&run_dir).unwrap();
-        give_gradient(&parameter, &Tensor::from_slice(&[0.25_f32, -0.5, 3.0]));
+        // Divided by the scale, `f16` would round the first to zero and the last to another number.
+        let scaled = [2_f32.powi(-12), -0.5, 3.0 * 2_f32.powi(-9)];
+        give_gradient(&parameter, &Tensor::from_slice(&scaled));
         recorder.step(&StepInfo { loss_scale: Some(65536.0), ..StepInfo::default() });
         recorder.finish().unwrap();
-        let expected = [0.25, -0.5, 3.0].map(|value: f32| value / 65536.0);
+        let expected = scaled.map(|value| value / 65536.0);
         let values = &recorded_values(&run_dir)[&gradient_key(1, "p")];
         assert_eq!(values[..], [(0, expected[0]), (1, expected[1]), (2, expected[2])], "{kind:?}");
     }
