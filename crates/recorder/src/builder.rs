@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use epsiloscope_format::fs::{Disk, FileSystem};
 use epsiloscope_format::{
-    Cadence, CriticalEpsilonPolicy, GRADIENT, GradientDefinition, Gradients, MagnitudePolicy, Manifest, Mode,
-    OptimizerSettings, Ranks, Resumption, RunWriter, StepRange, WriterOptions, now,
+    Cadence, GradientDefinition, Gradients, MagnitudePolicy, Mode, OptimizerSettings, Ranks, Resumption, RunWriter,
+    StepRange, WriterOptions, now,
 };
-use epsiloscope_moments::{Decay, Moments, Optimizer};
+use epsiloscope_moments::Optimizer;
+use tch::Device;
 use tch::nn::VarStore;
-use tch::{Device, Tensor};
 
 use crate::device::DeviceEngine;
-use crate::engine::{Engine, EnginePlan, Quantities, RecordedElements, TensorPlan};
+use crate::engine::Engine;
 use crate::error::RecorderError;
 use crate::host::HostEngine;
-use crate::moments_file::MomentsFile;
-use crate::recorder::{Recorder, StepOptions};
-use crate::sampling::recorded_elements;
+use crate::plan::Plan;
+use crate::recorder::Recorder;
 use crate::selection::Selection;
-use crate::watched::{Preparation, Watched, trainable};
-use crate::writer::{BackgroundWriter, Shared, WhenFull};
+use crate::watched::{Preparation, Watched};
+use crate::writer::{BackgroundWriter, FINISH_PATIENCE, Shared, WhenFull};
 
 /// What `magnitudes` holds unless the builder is told otherwise: enough elements per tensor that the tails, which set
 /// the bounds, hold some eighty of them each.
@@ -53,28 +53,29 @@ pub enum CountOn {
 #[must_use]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct RecorderBuilder<'a> {
-    var_store: &'a VarStore,
-    settings: OptimizerSettings,
-    mode: Mode,
-    magnitudes: MagnitudePolicy,
-    signs: bool,
-    histograms: bool,
-    cadence: Cadence,
-    selection: Selection,
-    optimizers: Vec<Optimizer>,
-    critical_epsilon_every_step: bool,
-    snapshot_elements: Option<bool>,
-    moments_from: Option<PathBuf>,
-    gradient: GradientDefinition,
-    is_scaled: bool,
-    rank: u32,
-    ranks: Ranks,
-    shards: BTreeMap<String, Shard>,
-    labels: BTreeMap<String, String>,
-    when_full: WhenFull,
-    count_on: CountOn,
-    file_system: Arc<dyn FileSystem>,
-    writer_options: WriterOptions,
+    pub(crate) var_store: &'a VarStore,
+    pub(crate) settings: OptimizerSettings,
+    pub(crate) mode: Mode,
+    pub(crate) magnitudes: MagnitudePolicy,
+    pub(crate) signs: bool,
+    pub(crate) histograms: bool,
+    pub(crate) cadence: Cadence,
+    pub(crate) selection: Selection,
+    pub(crate) optimizers: Vec<Optimizer>,
+    pub(crate) critical_epsilon_every_step: bool,
+    pub(crate) snapshot_elements: Option<bool>,
+    pub(crate) moments_from: Option<PathBuf>,
+    pub(crate) gradient: GradientDefinition,
+    pub(crate) is_scaled: bool,
+    pub(crate) rank: u32,
+    pub(crate) ranks: Ranks,
+    pub(crate) shards: BTreeMap<String, Shard>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) when_full: WhenFull,
+    pub(crate) patience: Duration,
+    pub(crate) count_on: CountOn,
+    pub(crate) file_system: Arc<dyn FileSystem>,
+    pub(crate) writer_options: WriterOptions,
 }
 
 impl<'a> RecorderBuilder<'a> {
@@ -104,6 +105,7 @@ impl<'a> RecorderBuilder<'a> {
             shards: BTreeMap::new(),
             labels: BTreeMap::new(),
             when_full: WhenFull::default(),
+            patience: FINISH_PATIENCE,
             count_on: CountOn::default(),
             file_system: Arc::new(Disk),
             writer_options: WriterOptions::default(),
@@ -153,7 +155,8 @@ impl<'a> RecorderBuilder<'a> {
         self
     }
 
-    /// Leaves out tensors whose name matches this pattern, such as `*.bias`, even if included.
+    /// Leaves out tensors whose name matches this pattern, such as `*.bias`, even if included. Of a tensor with several names
+    /// patterns see the first.
     pub fn exclude(mut self, pattern: &str) -> Self {
         self.selection.exclude(pattern);
         self
@@ -231,8 +234,8 @@ impl<'a> RecorderBuilder<'a> {
     /// Says that this process is one of several, each with some elements of every gradient (sharded data parallel, tensor
     /// parallel): each records its own into the same run directory, and what they record adds up.
     ///
-    /// `shards` says which part of which tensor this rank has, by the tensor's name; a tensor that is not named there is whole on
-    /// this rank, and on this rank only.
+    /// `shards` says which part of which tensor this rank has, by the tensor's name; a tensor that is not named there is the
+    /// same on every rank, and rank 0 records it. Every rank has all tensors by name, some perhaps without elements.
     pub fn sharded(mut self, rank: u32, world_size: u32, shards: BTreeMap<String, Shard>) -> Self {
         self.rank = rank;
         self.ranks = Ranks { world_size, gradients: Gradients::Sharded };
@@ -249,6 +252,14 @@ impl<'a> RecorderBuilder<'a> {
     /// What happens to a step while [`QUEUE_STEPS`](crate::QUEUE_STEPS) others wait for the disk.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
+        self
+    }
+
+    /// How long [`Recorder::flush`] and [`Recorder::finish`] wait for a disk that takes nothing, a day at most;
+    /// [`FINISH_PATIENCE`] unless said. Dropping the recorder waits as long, but never longer than
+    /// [`DROP_PATIENCE`](crate::DROP_PATIENCE).
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience.min(Duration::from_hours(24));
         self
     }
 
@@ -277,7 +288,7 @@ impl<'a> RecorderBuilder<'a> {
     /// [`RecorderError::Shard`] and [`RecorderError::Moments`] for what was asked for, [`RecorderError::Format`] if the
     /// directory holds a run already or cannot be written, [`RecorderError::Thread`] if no thread can be had.
     pub fn start(self, dir: &Path) -> Result<Recorder, RecorderError> {
-        let plan = self.plan(dir)?;
+        let plan = self.plan(dir, None)?;
         let writer = if self.is_recording() {
             let manifest = plan.manifest.clone();
             Some(RunWriter::create_on(Arc::clone(&self.file_system), dir, self.rank, manifest, self.writer_options)?)
@@ -296,7 +307,7 @@ impl<'a> RecorderBuilder<'a> {
     /// # Errors
     /// As for [`start`](Self::start), and [`RecorderError::Format`] if the run there is another one.
     pub fn resume(self, dir: &Path, after_step: i64) -> Result<Recorder, RecorderError> {
-        let plan = self.plan(dir)?;
+        let plan = self.plan(dir, Some(after_step))?;
         let writer = if self.is_recording() {
             let moments_restored = self.moments_from.is_some() || self.optimizers.is_empty();
             let at = Resumption { after_step, at: now(), moments_restored };
@@ -330,146 +341,10 @@ impl<'a> RecorderBuilder<'a> {
             Box::new(DeviceEngine::new(engine, &moments, device))
         };
         let writer = match writer {
-            Some(writer) => BackgroundWriter::start(writer, self.when_full, Arc::clone(&shared))?,
+            Some(writer) => BackgroundWriter::start(writer, self.when_full, self.patience, Arc::clone(&shared))?,
             None => BackgroundWriter::absent(),
         };
         let preparation = Preparation { weight_decay: self.weight_decay(), inverse_scale: None };
         Ok(Recorder { tensors, engine, preparation, options, steps: after_step, writer, shared })
     }
-
-    /// Of replicated gradients one rank is enough.
-    fn is_recording(&self) -> bool {
-        self.rank < self.ranks.n_recording()
-    }
-
-    fn step_options(&self) -> StepOptions {
-        StepOptions {
-            cadence: self.cadence.clone(),
-            has_moments: !self.optimizers.is_empty(),
-            critical_epsilon_every_step: self.critical_epsilon_every_step,
-            snapshot_elements: self.has_snapshot_elements(),
-            is_scaled: self.is_scaled,
-            is_recording: self.is_recording(),
-        }
-    }
-
-    fn has_snapshot_elements(&self) -> bool {
-        self.snapshot_elements.unwrap_or(self.mode == Mode::Calibration)
-    }
-
-    fn plan(&self, dir: &Path) -> Result<Plan, RecorderError> {
-        let selection = self.selection.compiled()?;
-        let mut found = trainable(self.var_store);
-        found.retain(|(name, _)| selection.admits(name));
-        if found.is_empty() {
-            let hint = if self.selection.is_everything() { "" } else { ", and patterns that match some of its names" };
-            return Err(RecorderError::NothingTrainable { hint });
-        }
-        let (mut tensors, mut plans) = (Vec::new(), Vec::new());
-        for (name, parameter) in found {
-            let shard = self.shards.get(&name);
-            if let Some(shard) = shard {
-                shard.check(&name, parameter.numel())?;
-            }
-            let (plan, n_recorded) = self.tensor_plan(&name, parameter.numel(), shard);
-            plans.push(plan);
-            tensors.push(Watched::new((name, parameter), shard, n_recorded));
-        }
-        let manifest = self.manifest(dir, &tensors);
-        let quantities = quantities(&manifest, &self.optimizers);
-        let moments = self.moments(&tensors, &plans)?;
-        let engine = EnginePlan { tensors: plans, quantities };
-        Ok(Plan { tensors, engine, moments, manifest })
-    }
-
-    /// What this rank records of a tensor, and how many elements of the whole tensor are recorded.
-    fn tensor_plan(&self, name: &str, numel: usize, shard: Option<&Shard>) -> (TensorPlan, u64) {
-        let offset = shard.map_or(0, |shard| shard.offset);
-        let whole = shard.map_or(numel, |shard| shard.shape.iter().product::<i64>() as usize);
-        let plan = |elements| TensorPlan { numel, offset, elements };
-        if self.magnitudes.is_complete(whole as u64) {
-            return (plan(RecordedElements::All), whole as u64);
-        }
-        let all = recorded_elements(self.magnitudes, name, whole);
-        let own = offset..offset + numel as i64;
-        let own = all.iter().filter(|&element| own.contains(element)).map(|element| element - offset);
-        (plan(RecordedElements::Listed(own.collect())), all.len() as u64)
-    }
-
-    fn moments(&self, tensors: &[Watched], plans: &[TensorPlan]) -> Result<Vec<Vec<Moments>>, RecorderError> {
-        let decay = self.decay();
-        let file = self.moments_from.as_deref().map(MomentsFile::open).transpose()?;
-        let of_tensor = |(tensor, plan): (&Watched, &TensorPlan)| {
-            let of_optimizer = |&optimizer: &Optimizer| match &file {
-                Some(file) => file.moments(&tensor.name, optimizer, decay, plan.numel),
-                None => Ok(Moments::new(optimizer, decay, plan.numel)),
-            };
-            self.optimizers.iter().map(of_optimizer).collect()
-        };
-        if !self.is_recording() {
-            return Ok(tensors.iter().map(|_| Vec::new()).collect());
-        }
-        tensors.iter().zip(plans).map(of_tensor).collect()
-    }
-
-    fn decay(&self) -> Decay {
-        let default = Decay::default();
-        Decay {
-            beta1: self.settings.beta1.unwrap_or(default.beta1),
-            beta2: self.settings.beta2.unwrap_or(default.beta2),
-        }
-    }
-
-    fn manifest(&self, dir: &Path, tensors: &[Watched]) -> Manifest {
-        let framework = concat!("libtorch ", env!("LIBTORCH_VERSION")).to_owned();
-        let Decay { beta1, beta2 } = self.decay();
-        let critical_epsilon = CriticalEpsilonPolicy {
-            beta1,
-            beta2,
-            every_step: self.critical_epsilon_every_step,
-            elements: self.has_snapshot_elements(),
-        };
-        let mut quantities: Vec<String> = self.optimizers.iter().map(|optimizer| optimizer.quantity()).collect();
-        quantities.push(GRADIENT.to_owned());
-        quantities.sort();
-        Manifest {
-            gradient: self.gradient,
-            magnitudes: self.magnitudes,
-            signs: self.signs,
-            histograms: self.histograms,
-            cadence: self.cadence.clone(),
-            quantities,
-            critical_epsilon: (!self.optimizers.is_empty()).then_some(critical_epsilon),
-            tensors: tensors.iter().map(Watched::info).collect(),
-            ranks: self.ranks,
-            labels: self.labels.clone(),
-            ..Manifest::new(Manifest::name_from(dir), self.mode, self.settings.clone(), framework)
-        }
-    }
-
-    /// A tensor without dimensions, where the parameters are; libtorch rounds it to the kind of what it meets.
-    fn weight_decay(&self) -> Option<Tensor> {
-        let weight_decay = self.gradient.coupled_weight_decay;
-        (weight_decay != 0.0).then(|| Tensor::from(weight_decay).to_device(self.var_store.device()))
-    }
-}
-
-/// What a builder comes to.
-struct Plan {
-    tensors: Vec<Watched>,
-    engine: EnginePlan,
-    /// Tensor by tensor, one per optimizer.
-    moments: Vec<Vec<Moments>>,
-    manifest: Manifest,
-}
-
-/// # Panics
-/// If the manifest lacks a quantity.
-fn quantities(manifest: &Manifest, optimizers: &[Optimizer]) -> Quantities {
-    let index = |name: &str| {
-        let found = manifest.quantities.iter().position(|quantity| quantity == name);
-        found.expect("the manifest lists every quantity that is recorded")
-    };
-    let critical_epsilon = optimizers.iter().map(|optimizer| index(&optimizer.quantity())).collect();
-    Quantities { gradient: index(GRADIENT), critical_epsilon }
 }

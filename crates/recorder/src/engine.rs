@@ -8,8 +8,8 @@ use tch::{TchError, Tensor};
 
 use crate::moments_file::TensorMoments;
 
-/// What an engine has to know of a tensor.
-#[derive(Clone, Debug)]
+/// What an engine has to know of a tensor; of one that another rank records, that there is nothing.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct TensorPlan {
     /// Elements that this rank has.
     pub(crate) numel: usize,
@@ -20,8 +20,9 @@ pub(crate) struct TensorPlan {
 }
 
 /// The elements whose values are recorded at every step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum RecordedElements {
+    #[default]
     All,
     /// Ascending.
     Listed(Arc<[i64]>),

@@ -1,6 +1,7 @@
 //! Everything that can go wrong with a recording, one variant per cause.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use epsiloscope_format::FormatError;
 use tch::TchError;
@@ -42,6 +43,13 @@ pub enum RecorderError {
         numel: i64,
     },
 
+    /// A shard of nothing that is recorded.
+    #[error("shard of tensor {tensor}: expected the name, or the first of several, of a trainable tensor")]
+    UnknownShard {
+        /// The name in question.
+        tensor: String,
+    },
+
     /// A tensor's gradient has another number of elements than it had when recording started.
     #[error("tensor {tensor}: {found} gradient elements: expected {expected}, as when recording started")]
     Resized {
@@ -80,10 +88,10 @@ pub enum RecorderError {
     Thread(#[source] std::io::Error),
 
     /// The disk took nothing for so long that the recorder no longer waits for it.
-    #[error("the disk took nothing for {seconds} s: what was queued may be lost")]
+    #[error("the disk took nothing for {patience:?}: what was queued may be lost")]
     Stalled {
         /// How long the recorder waited.
-        seconds: u64,
+        patience: Duration,
     },
 
     /// The writer's thread has ended without a word, which is a bug.

@@ -1,8 +1,9 @@
 //! The moments behind critical ε in a file, so that an interrupted recording goes on with them.
 //!
-//! A safetensors file of tensors `<optimizer>/<tensor>/{first,second,max,steps}`.
+//! A safetensors file of tensors `<optimizer>/<tensor>/{first,second,max,steps}`, and `step`, the recorder's.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use epsiloscope_moments::{Decay, Moments, Optimizer, State};
@@ -31,9 +32,12 @@ impl TensorMoments {
     }
 }
 
+/// The key of the last step that the moments have taken.
+const STEP: &str = "step";
+
 /// Writes the moments of named tensors; an existing file is replaced at once or not at all.
-pub(crate) fn write(path: &Path, moments: Vec<(String, Vec<TensorMoments>)>) -> Result<(), RecorderError> {
-    let mut tensors = Vec::new();
+pub(crate) fn write(path: &Path, step: i64, moments: Vec<(String, Vec<TensorMoments>)>) -> Result<(), RecorderError> {
+    let mut tensors = vec![(STEP.to_owned(), Tensor::from_slice(&[step]))];
     for (name, moments) in moments {
         for each in moments {
             let key = |part: &str| format!("{}/{name}/{part}", each.optimizer);
@@ -43,11 +47,11 @@ pub(crate) fn write(path: &Path, moments: Vec<(String, Vec<TensorMoments>)>) -> 
             tensors.push((key("max"), each.max));
         }
     }
-    let fault = |source: TchError| RecorderError::Moments { path: path.to_owned(), reason: source.to_string() };
+    let fault = |reason: String| RecorderError::Moments { path: path.to_owned(), reason };
     let temporary = path.with_extension("partial");
-    Tensor::write_safetensors(&tensors, &temporary).map_err(fault)?;
-    std::fs::rename(&temporary, path)
-        .map_err(|source| RecorderError::Moments { path: path.to_owned(), reason: source.to_string() })
+    Tensor::write_safetensors(&tensors, &temporary).map_err(|source| fault(source.to_string()))?;
+    let synced = File::open(&temporary).and_then(|file| file.sync_all());
+    synced.and_then(|()| std::fs::rename(&temporary, path)).map_err(|source| fault(source.to_string()))
 }
 
 /// Reads the moments of one tensor for each optimizer.
@@ -63,6 +67,14 @@ impl<'a> MomentsFile<'a> {
         Ok(Self { path, tensors: tensors.into_iter().collect() })
     }
 
+    /// Refuses moments of another step than the one that training goes on from.
+    pub(crate) fn expect_step(&self, step: i64) -> Result<(), RecorderError> {
+        match self.number(STEP)? {
+            found if found == step => Ok(()),
+            found => Err(self.fault(format!("moments after step {found}: expected those after step {step}"))),
+        }
+    }
+
     pub(crate) fn moments(
         &self,
         name: &str,
@@ -70,22 +82,31 @@ impl<'a> MomentsFile<'a> {
         decay: Decay,
         numel: usize,
     ) -> Result<Moments, RecorderError> {
-        let fault = |reason: String| RecorderError::Moments { path: self.path.to_owned(), reason };
-        let values = |part: &str, kind: Kind| {
-            let key = format!("{optimizer}/{name}/{part}");
-            let found = self.tensors.get(&key).filter(|tensor| tensor.kind() == kind);
-            found.ok_or_else(|| fault(format!("expected a tensor {key:?} of type {kind:?}")))
-        };
+        let key = |part: &str| format!("{optimizer}/{name}/{part}");
         let floats = |part| -> Result<Vec<f32>, RecorderError> {
-            values(part, Kind::Float)?.try_into().map_err(|source: TchError| fault(source.to_string()))
+            let values = self.values(&key(part), Kind::Float)?;
+            values.try_into().map_err(|source: TchError| self.fault(source.to_string()))
         };
         let state = State { first: floats("first")?, second: floats("second")?, max: floats("max")? };
         let found = state.second.len();
         if found != numel {
-            return Err(fault(format!("moments of {found} elements for {name}: expected {numel}")));
+            return Err(self.fault(format!("moments of {found} elements for {name}: expected {numel}")));
         }
-        let steps = values("steps", Kind::Int64)?.int64_value(&[0]);
-        let steps = u64::try_from(steps).map_err(|_negative| fault(format!("{steps} steps for {name}")))?;
-        Moments::restore(optimizer, decay, steps, state).map_err(|source| fault(source.to_string()))
+        let steps = self.number(&key("steps"))?;
+        let steps = u64::try_from(steps).map_err(|_negative| self.fault(format!("{steps} steps for {name}")))?;
+        Moments::restore(optimizer, decay, steps, state).map_err(|source| self.fault(source.to_string()))
+    }
+
+    fn values(&self, key: &str, kind: Kind) -> Result<&Tensor, RecorderError> {
+        let found = self.tensors.get(key).filter(|tensor| tensor.kind() == kind && tensor.dim() == 1);
+        found.ok_or_else(|| self.fault(format!("expected a tensor {key:?} of type {kind:?}")))
+    }
+
+    fn number(&self, key: &str) -> Result<i64, RecorderError> {
+        self.values(key, Kind::Int64)?.f_int64_value(&[0]).map_err(|source| self.fault(source.to_string()))
+    }
+
+    fn fault(&self, reason: String) -> RecorderError {
+        RecorderError::Moments { path: self.path.to_owned(), reason }
     }
 }

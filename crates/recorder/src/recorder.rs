@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use epsiloscope_format::{Cadence, Losses, OptimizerSettings, StepRecord, StepScalars};
 use tch::nn::VarStore;
@@ -14,10 +14,7 @@ use crate::engine::{Engine, Wanted};
 use crate::error::RecorderError;
 use crate::moments_file;
 use crate::watched::{Preparation, Watched};
-use crate::writer::{BackgroundWriter, DROP_PATIENCE, Shared};
-
-/// How long [`Recorder::finish`] waits for a disk that takes nothing.
-pub const FINISH_PATIENCE: Duration = Duration::from_mins(1);
+use crate::writer::{BackgroundWriter, Shared};
 
 /// What the training loop knows of a step and the recorder does not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +29,9 @@ pub struct StepInfo<'a> {
     /// step whose gradients are not all finite is marked as an overflow and does not reach the moments, as the
     /// optimizer skips it.
     pub loss_scale: Option<f64>,
+    /// Whether the optimizer skips this step because gradients overflowed, where the loop knows; unless said, gradients
+    /// are looked through at steps with a loss scale. With shards say it: one rank does not see another's gradients.
+    pub overflow: Option<bool>,
     /// Whether to record the critical ε of every element after this step: at the end of each epoch, say.
     pub snapshot: bool,
     /// Anything else worth a number: test accuracy, gradient norm.
@@ -104,7 +104,7 @@ impl Recorder {
         match shared.contain(|| self.record(info)) {
             Some(Some(record)) => self.writer.send(record),
             Some(None) => {}
-            None => self.writer.close(DROP_PATIENCE),
+            None => self.writer.close(),
         }
     }
 
@@ -135,21 +135,26 @@ impl Recorder {
         self.writer.send_scalars(self.steps, scalars);
     }
 
-    /// Waits until every step so far is on disk, or the disk has refused it: worth calling where the training saves a
-    /// checkpoint, so that no step before it can be lost.
-    pub fn flush(&self) {
+    /// Waits until every step so far is on disk, or the disk has refused it, or the recorder's
+    /// [patience](RecorderBuilder::patience) is at its end: worth calling where the training saves a checkpoint, so that no
+    /// step before it can be lost.
+    pub fn flush(&mut self) {
         self.writer.flush();
     }
 
     /// Writes the moments behind critical ε to a safetensors file, to be given to [`RecorderBuilder::moments_from`]. Save
-    /// them where the training saves its checkpoint.
+    /// them where the training saves its checkpoint; each shard's rank to a file of its own. A rank that records nothing writes
+    /// nothing.
     ///
     /// # Errors
     /// [`RecorderError::Moments`] if the file cannot be written.
     pub fn save_moments(&self, path: &Path) -> Result<(), RecorderError> {
+        if !self.options.is_recording {
+            return Ok(());
+        }
         let moments = self.engine.moments().map_err(RecorderError::Count)?;
         let names = self.tensors.iter().map(|tensor| tensor.name.clone());
-        moments_file::write(path, names.zip(moments).collect())
+        moments_file::write(path, self.steps, names.zip(moments).collect())
     }
 
     /// Writes what is left, marks the run finished, and says what could not be kept.
@@ -158,7 +163,7 @@ impl Recorder {
     /// Why recording ended early, or why the end could not be written; what was complete stays readable.
     pub fn finish(self) -> Result<Losses, RecorderError> {
         let Self { mut writer, shared, .. } = self;
-        let losses = writer.finish(FINISH_PATIENCE)?;
+        let losses = writer.finish()?;
         drop(writer);
         // The writer's thread has ended, so this is the only owner.
         let fault = || Arc::into_inner(shared).and_then(|shared| shared.fault.into_inner());
@@ -179,7 +184,11 @@ impl Recorder {
         let gradients: Result<Vec<Option<Tensor>>, _> =
             self.tensors.iter().map(|tensor| tensor.gradient(&self.preparation)).collect();
         let gradients = gradients?;
-        let overflow = info.loss_scale.is_some() && !all_finite(&gradients).map_err(RecorderError::Count)?;
+        let overflow = match (info.overflow, info.loss_scale) {
+            (Some(overflow), _) => overflow,
+            (None, Some(_)) => !all_finite(&gradients).map_err(RecorderError::Count)?,
+            (None, None) => false,
+        };
         let wanted = self.wanted(info, is_recorded, overflow);
         for (index, gradient) in gradients.iter().enumerate() {
             let taken = self.engine.take(index, gradient.as_ref(), wanted);
@@ -189,7 +198,7 @@ impl Recorder {
             return Ok(None);
         }
         let observations = self.engine.collect().map_err(RecorderError::Count)?;
-        let StepInfo { epoch, loss, learning_rate, loss_scale, scalars, snapshot: _ } = *info;
+        let StepInfo { epoch, loss, learning_rate, loss_scale, scalars, .. } = *info;
         let user_scalars = scalars.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
         let scalars = StepScalars { epoch, time_micros, loss, learning_rate, loss_scale, overflow };
         Ok(Some(StepRecord { step: self.steps, scalars, user_scalars, observations }))

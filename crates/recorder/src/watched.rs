@@ -18,20 +18,24 @@ pub(crate) struct Watched {
     /// How many elements of the whole are recorded.
     recorded_elements: u64,
     numel: usize,
+    /// Whether this rank is the one to record it.
+    is_own: bool,
 }
 
 /// The tensors of a variable store that may be trained, those that are frozen at present included, in ascending order
 /// of their names; a tensor of several names under the first of them.
+///
+/// Tensors without elements, as ranks may have of a shard, lie nowhere: all of them count as trainable.
 pub(crate) fn trainable(var_store: &VarStore) -> Vec<(String, Tensor)> {
     let place = |tensor: &Tensor| (tensor.data_ptr() as usize, tensor.numel());
     let mut places: BTreeSet<_> = var_store.trainable_variables().iter().map(place).collect();
     let mut named: Vec<_> = var_store.variables().into_iter().collect();
     named.sort_by(|(a, _), (b, _)| a.cmp(b));
-    named.retain(|(_, tensor)| places.remove(&place(tensor)));
+    named.retain(|(_, tensor)| tensor.numel() == 0 || places.remove(&place(tensor)));
     named
 }
 
-/// What is done to every gradient, in libtorch and in the gradient's own type, before it is counted.
+/// What is done to every gradient, by libtorch, before it is counted.
 pub(crate) struct Preparation {
     /// The coefficient of coupled weight decay, a tensor without dimensions; `None` if there is none.
     pub(crate) weight_decay: Option<Tensor>,
@@ -40,10 +44,15 @@ pub(crate) struct Preparation {
 }
 
 impl Watched {
-    pub(crate) fn new((name, parameter): (String, Tensor), shard: Option<&Shard>, recorded_elements: u64) -> Self {
+    pub(crate) fn new(
+        (name, parameter): (String, Tensor),
+        shard: Option<&Shard>,
+        recorded_elements: u64,
+        is_own: bool,
+    ) -> Self {
         let shape = shard.map_or_else(|| parameter.size(), |shard| shard.shape.clone());
         let numel = parameter.numel();
-        Self { name, parameter, shape, recorded_elements, numel }
+        Self { name, parameter, shape, recorded_elements, numel, is_own }
     }
 
     /// How the manifest describes it.
@@ -56,13 +65,13 @@ impl Watched {
     }
 
     /// What enters the optimizer's moments, as dense floats where the gradient is; `None` where there is no gradient,
-    /// or the tensor is frozen.
+    /// the tensor is frozen, or another rank's to record.
     ///
     /// # Errors
     /// [`RecorderError::Resized`] and [`RecorderError::Torch`].
     pub(crate) fn gradient(&self, preparation: &Preparation) -> Result<Option<Tensor>, RecorderError> {
         let torch = |source| RecorderError::Torch { tensor: self.name.clone(), source };
-        if !self.parameter.requires_grad() {
+        if !self.is_own || !self.parameter.requires_grad() {
             return Ok(None);
         }
         let gradient = self.parameter.f_grad().map_err(torch)?;
@@ -83,7 +92,9 @@ impl Watched {
             gradient = gradient.f_to_dense(None::<Kind>, false)?;
         }
         if let Some(inverse_scale) = preparation.inverse_scale {
-            gradient = gradient.f_mul_scalar(inverse_scale)?;
+            // Floats of half the width may not reach as low as the unscaled value.
+            let kind = if gradient.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+            gradient = gradient.f_to_kind(kind)?.f_mul_scalar(inverse_scale)?;
         }
         if let Some(weight_decay) = &preparation.weight_decay {
             // g + w·p, rounded as `grad.add(p, alpha=w)` rounds it: 1·p·w is exact until it is added.

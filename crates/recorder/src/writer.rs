@@ -14,8 +14,15 @@ use crate::error::RecorderError;
 /// Steps that wait for the writer at most.
 pub const QUEUE_STEPS: usize = 64;
 
-/// How long dropping a recorder waits for a disk that takes nothing.
+/// How long [`Recorder::finish`](crate::Recorder::finish) and [`flush`](crate::Recorder::flush) wait for a disk that takes
+/// nothing, unless the builder says otherwise.
+pub const FINISH_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long dropping a recorder waits for a disk that takes nothing, if it is not told to wait less.
 pub const DROP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the writer sleeps at least while nothing is queued.
+const IDLE: Duration = Duration::from_millis(10);
 
 /// What happens to a step while the queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,26 +83,44 @@ pub(crate) struct BackgroundWriter {
     /// `None` once closed.
     queue: Option<SyncSender<Message>>,
     when_full: WhenFull,
-    /// Steps that the queue had no room for since the last one that it took.
-    dropped: u64,
+    /// How long a flush and the end of the recording wait.
+    patience: Duration,
+    backlog: Backlog,
     shared: Arc<Shared>,
     /// Brings the outcome when the thread ends.
     ended: Receiver<Option<Losses>>,
 }
 
-enum Message {
-    /// A step, and how many before it were dropped.
-    Step(u64, StepRecord),
-    /// Scalars of a step that came before.
-    Scalars(i64, Vec<(String, f64)>),
+/// What the queue had no room for and the writer has to know before what comes next.
+#[derive(Default)]
+struct Backlog {
+    dropped_steps: u64,
+    /// Scalars of steps that came before.
+    scalars: Vec<(i64, Vec<(String, f64)>)>,
+}
+
+struct Message {
+    before: Backlog,
+    task: Task,
+}
+
+enum Task {
+    Step(StepRecord),
     /// Publish what is buffered and say so.
     Flush(SyncSender<()>),
-    /// Mark the run finished, after so many more dropped steps.
-    Finish(u64),
+    /// Mark the run finished.
+    Finish,
+    /// Nothing but the backlog.
+    None,
 }
 
 impl BackgroundWriter {
-    pub(crate) fn start(writer: RunWriter, when_full: WhenFull, shared: Arc<Shared>) -> Result<Self, RecorderError> {
+    pub(crate) fn start(
+        writer: RunWriter,
+        when_full: WhenFull,
+        patience: Duration,
+        shared: Arc<Shared>,
+    ) -> Result<Self, RecorderError> {
         let (queue, messages) = sync_channel(QUEUE_STEPS);
         let (ending, ended) = channel();
         let own = Arc::clone(&shared);
@@ -107,7 +132,7 @@ impl BackgroundWriter {
             let _ = ending.send(losses.flatten());
         };
         Builder::new().name("epsiloscope-writer".to_owned()).spawn(write).map_err(RecorderError::Thread)?;
-        Ok(Self { queue: Some(queue), when_full, dropped: 0, shared, ended })
+        Ok(Self { queue: Some(queue), when_full, patience, backlog: Backlog::default(), shared, ended })
     }
 
     /// The writer of a rank that records nothing.
@@ -115,84 +140,108 @@ impl BackgroundWriter {
         let (ending, ended) = channel();
         // The receiver is at hand, so this cannot fail.
         let _ = ending.send(Some(Losses::default()));
-        Self { queue: None, when_full: WhenFull::default(), dropped: 0, shared: Arc::default(), ended }
-    }
-
-    /// Queues scalars of a step that has been recorded, or not.
-    pub(crate) fn send_scalars(&self, step: i64, scalars: Vec<(String, f64)>) {
-        if let Some(queue) = &self.queue {
-            // An error means that the writer has given up, and has said why.
-            let _ = queue.send(Message::Scalars(step, scalars));
-        }
+        let (when_full, patience) = (WhenFull::default(), FINISH_PATIENCE);
+        Self { queue: None, when_full, patience, backlog: Backlog::default(), shared: Arc::default(), ended }
     }
 
     /// Queues a step.
     pub(crate) fn send(&mut self, record: StepRecord) {
-        let Some(queue) = &self.queue else { return };
-        let message = Message::Step(self.dropped, record);
-        let sent = match self.when_full {
-            // An error means that the writer has given up, and has said why.
-            WhenFull::Wait => queue.send(message).is_ok(),
-            WhenFull::Drop => match queue.try_send(message) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-            },
-        };
-        if sent {
-            self.dropped = 0;
-        } else {
-            self.dropped += 1;
-            self.shared.dropped_steps.fetch_add(1, Ordering::Relaxed);
+        let task = Task::Step(record);
+        match (&self.queue, self.when_full) {
+            (None, _) => {}
+            (Some(queue), WhenFull::Wait) => {
+                // An error means that the writer has given up, and has said why.
+                let _ = queue.send(Message { before: std::mem::take(&mut self.backlog), task });
+            }
+            (Some(_), WhenFull::Drop) => {
+                if self.offer(task).is_some() {
+                    self.backlog.dropped_steps += 1;
+                    self.shared.dropped_steps.fetch_add(1, Ordering::Relaxed);
+                }
+            }
         }
     }
 
-    /// Waits until everything queued is on disk, or the writer has given up.
-    pub(crate) fn flush(&self) {
+    /// Queues scalars of a step that came before, recorded or not; where there is no room they go with what comes next.
+    pub(crate) fn send_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
+        if self.queue.is_some() {
+            self.backlog.scalars.push((step, scalars));
+            let _ = self.offer(Task::None);
+        }
+    }
+
+    /// Waits until everything queued is on disk, but not for ever.
+    pub(crate) fn flush(&mut self) {
+        let deadline = Instant::now() + self.patience;
         let (done, is_done) = sync_channel(1);
-        if let Some(queue) = &self.queue
-            && queue.send(Message::Flush(done)).is_ok()
-        {
-            // An error means that the writer has given up.
-            let _ = is_done.recv();
+        let flushed = self.offer_until(deadline, Task::Flush(done)).and_then(|()| {
+            let answer = is_done.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            // Any other error means that the writer has given up, and has said why.
+            if answer == Err(RecvTimeoutError::Timeout) { Err(self.stalled()) } else { Ok(()) }
+        });
+        if let Err(fault) = flushed {
+            self.shared.note(fault);
         }
     }
 
     /// Has the run marked finished once everything queued is written, and waits for that, but not for ever.
-    pub(crate) fn finish(&mut self, patience: Duration) -> Result<Option<Losses>, RecorderError> {
-        let deadline = Instant::now() + patience;
-        let Some(queue) = self.queue.take() else { return self.wait(patience) };
-        let mut message = Message::Finish(self.dropped);
-        // Any other error means that the writer has given up.
-        while let Err(TrySendError::Full(unsent)) = queue.try_send(message) {
-            if deadline <= Instant::now() {
-                return Err(RecorderError::Stalled { seconds: patience.as_secs() });
-            }
-            message = unsent;
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.wait(deadline.saturating_duration_since(Instant::now()))
+    pub(crate) fn finish(&mut self) -> Result<Option<Losses>, RecorderError> {
+        let deadline = Instant::now() + self.patience;
+        let sent = self.offer_until(deadline, Task::Finish);
+        self.queue = None;
+        sent.and_then(|()| self.wait(deadline))
     }
 
     /// Waits until everything queued is written. The run stays marked `running`, or `failed` after a fault.
-    pub(crate) fn close(&mut self, patience: Duration) {
+    pub(crate) fn close(&mut self) {
+        let deadline = Instant::now() + self.patience.min(DROP_PATIENCE);
+        let sent = self.offer_until(deadline, Task::None);
         if self.queue.take().is_some() {
             // There is nobody left to tell.
-            let _ = self.wait(patience);
+            let _ = sent.and_then(|()| self.wait(deadline));
         }
     }
 
-    fn wait(&mut self, patience: Duration) -> Result<Option<Losses>, RecorderError> {
-        match self.ended.recv_timeout(patience) {
+    /// Queues a task and the backlog before it; gives the task back if there is no room.
+    fn offer(&mut self, task: Task) -> Option<Task> {
+        let queue = self.queue.as_ref()?;
+        match queue.try_send(Message { before: std::mem::take(&mut self.backlog), task }) {
+            Err(TrySendError::Full(message)) => {
+                self.backlog = message.before;
+                Some(message.task)
+            }
+            // An error means that the writer has given up, and has said why.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => None,
+        }
+    }
+
+    fn offer_until(&mut self, deadline: Instant, mut task: Task) -> Result<(), RecorderError> {
+        while let Some(unsent) = self.offer(task) {
+            if deadline <= Instant::now() {
+                return Err(self.stalled());
+            }
+            task = unsent;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn wait(&self, deadline: Instant) -> Result<Option<Losses>, RecorderError> {
+        match self.ended.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(losses) => Ok(losses),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => Err(RecorderError::Stalled { seconds: patience.as_secs() }),
+            Err(RecvTimeoutError::Timeout) => Err(self.stalled()),
         }
+    }
+
+    fn stalled(&self) -> RecorderError {
+        RecorderError::Stalled { patience: self.patience }
     }
 }
 
 impl Drop for BackgroundWriter {
     fn drop(&mut self) {
-        self.close(DROP_PATIENCE);
+        self.close();
     }
 }
 
@@ -203,33 +252,43 @@ fn write(
     shared: &Shared,
 ) -> Result<Option<Losses>, RecorderError> {
     loop {
-        match messages.recv_timeout(writer.until_due()) {
-            Ok(Message::Step(dropped, record)) => {
+        // Without a pause a writer that flushes at every step would keep a processor busy between steps.
+        let Message { before, task } = match messages.recv_timeout(writer.until_due().max(IDLE)) {
+            Ok(message) => message,
+            Err(RecvTimeoutError::Timeout) => {
+                shared.note_if_failed(writer.flush_if_due());
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                close(writer, shared)?;
+                return Ok(None);
+            }
+        };
+        writer.drop_steps(before.dropped_steps);
+        before.scalars.into_iter().for_each(|(step, scalars)| writer.append_scalars(step, scalars));
+        match task {
+            Task::Step(record) => {
                 let before = writer.losses().dropped_steps;
                 shared.note_if_failed(writer.append(record));
                 // The queue has counted its own already.
                 shared.dropped_steps.fetch_add(writer.losses().dropped_steps - before, Ordering::Relaxed);
-                writer.drop_steps(dropped);
             }
-            Ok(Message::Scalars(step, scalars)) => writer.append_scalars(step, scalars),
-            Ok(Message::Flush(done)) => {
+            Task::Flush(done) => {
                 shared.note_if_failed(writer.flush());
                 // Nobody may be waiting any more.
                 let _ = done.send(());
             }
-            Ok(Message::Finish(dropped)) => {
-                writer.drop_steps(dropped);
-                return Ok(Some(writer.finish()?));
-            }
-            Err(RecvTimeoutError::Timeout) => shared.note_if_failed(writer.flush_if_due()),
-            Err(RecvTimeoutError::Disconnected) => {
-                match shared.fault.get().filter(|_| shared.has_stopped.load(Ordering::Relaxed)) {
-                    Some(fault) => writer.fail(fault.to_string())?,
-                    None => shared.note_if_failed(writer.flush()),
-                }
-                return Ok(None);
-            }
+            Task::Finish => return Ok(Some(writer.finish()?)),
+            Task::None => {}
         }
+    }
+}
+
+/// The end of a recording that was not finished.
+fn close(mut writer: RunWriter, shared: &Shared) -> Result<(), FormatError> {
+    match shared.fault.get().filter(|_| shared.has_stopped.load(Ordering::Relaxed)) {
+        Some(fault) => writer.fail(fault.to_string()),
+        None => writer.flush(),
     }
 }
 

@@ -74,30 +74,101 @@ pub(crate) fn recorded_values(dir: &Path) -> BTreeMap<Key, Vec<(i64, f32)>> {
     values
 }
 
-/// The histogram of every observation, bins and apart from them zeros, as `(bins, zeros)`.
-pub(crate) fn recorded_histograms(dir: &Path) -> BTreeMap<Key, (Vec<(i32, u64)>, u64)> {
+/// Counts by bin, and zeros, NaN and infinities apart from them.
+pub(crate) type Counts = (Vec<(i32, u64)>, [u64; 4]);
+
+/// The histogram of every observation; those of several ranks added up.
+pub(crate) fn recorded_histograms(dir: &Path) -> BTreeMap<Key, Counts> {
     let run = Run::open(dir).unwrap();
-    let mut histograms: BTreeMap<Key, (Vec<(i32, u64)>, u64)> = BTreeMap::new();
+    let mut histograms: BTreeMap<Key, (BTreeMap<i32, u64>, [u64; 4])> = BTreeMap::new();
     for batch in run.tensors().map(Result::unwrap) {
         for row in 0..batch.tensor.len() {
             let key = key(&run, batch.step.value(row), batch.tensor[row], batch.quantity[row]);
-            histograms.entry(key).or_default().1 = batch.zeros.value(row) as u64;
+            let apart =
+                [&batch.zeros, &batch.nan, &batch.pos_inf, &batch.neg_inf].map(|counts| counts.value(row) as u64);
+            let sums = &mut histograms.entry(key).or_default().1;
+            *sums = std::array::from_fn(|index| sums[index] + apart[index]);
         }
     }
     for batch in run.histograms().map(Result::unwrap) {
         for row in 0..batch.tensor.len() {
             let key = key(&run, batch.step.value(row), batch.tensor[row], batch.quantity[row]);
-            histograms.entry(key).or_default().0.push((batch.bin.value(row), batch.count.value(row) as u64));
+            let bins = &mut histograms.entry(key).or_default().0;
+            *bins.entry(batch.bin.value(row)).or_default() += batch.count.value(row) as u64;
         }
     }
-    histograms
+    histograms.into_iter().map(|(key, (bins, apart))| (key, (bins.into_iter().collect(), apart))).collect()
+}
+
+/// Bits of the least and the greatest magnitude, and the sum of squares, of every observation of one rank.
+pub(crate) fn recorded_summaries(dir: &Path) -> BTreeMap<Key, ([Option<u32>; 2], f64)> {
+    let run = Run::open(dir).unwrap();
+    let mut summaries = BTreeMap::new();
+    for batch in run.tensors().map(Result::unwrap) {
+        for (row, (min, max)) in batch.min_nonzero.iter().zip(&batch.max).enumerate() {
+            let key = key(&run, batch.step.value(row), batch.tensor[row], batch.quantity[row]);
+            summaries.insert(key, ([min, max].map(|value| value.map(f32::to_bits)), batch.sum_of_squares.value(row)));
+        }
+    }
+    summaries
+}
+
+/// The numbers of the recorded steps, and those among them that overflowed.
+pub(crate) fn recorded_steps(dir: &Path) -> (Vec<i64>, Vec<i64>) {
+    let (mut steps, mut overflowed) = (Vec::new(), Vec::new());
+    for batch in Run::open(dir).unwrap().steps().map(Result::unwrap) {
+        steps.extend(batch.step.values());
+        overflowed
+            .extend((0..batch.step.len()).filter(|&row| batch.overflow.value(row)).map(|row| batch.step.value(row)));
+    }
+    (steps, overflowed)
+}
+
+/// Step, name and value of every scalar.
+pub(crate) fn recorded_scalars(dir: &Path) -> Vec<(i64, String, f64)> {
+    let mut scalars = Vec::new();
+    for batch in Run::open(dir).unwrap().scalars().map(Result::unwrap) {
+        scalars.extend(
+            (0..batch.step.len()).map(|row| (batch.step.value(row), batch.name[row].clone(), batch.value.value(row))),
+        );
+    }
+    scalars
+}
+
+/// Asserts that two runs hold the same, to the last bit.
+pub(crate) fn assert_same_recording(one: &Path, other: &Path) {
+    assert_eq!(recorded_steps(one), recorded_steps(other));
+    assert_eq!(recorded_scalars(one), recorded_scalars(other));
+    let bits = |dir: &Path| -> BTreeMap<Key, Vec<(i64, u32)>> {
+        let of_key = |(key, values): (Key, Vec<(i64, f32)>)| {
+            (key, values.into_iter().map(|(element, value)| (element, value.to_bits())).collect())
+        };
+        recorded_values(dir).into_iter().map(of_key).collect()
+    };
+    assert!(bits(one) == bits(other), "magnitudes");
+    assert!(recorded_histograms(one) == recorded_histograms(other), "histograms");
+    assert!(recorded_summaries(one) == recorded_summaries(other), "tensors");
+}
+
+/// Makes these the gradient of a parameter, to the last bit.
+pub(crate) fn give_gradient(parameter: &Tensor, gradient: &Tensor) {
+    if !parameter.grad().defined() {
+        parameter.sum(parameter.kind()).backward();
+    }
+    tch::no_grad(|| parameter.grad().copy_(gradient));
 }
 
 /// The slow way: every value's bin looked up one by one.
-pub(crate) fn histogram_of(values: &[f32]) -> (Vec<(i32, u64)>, u64) {
+pub(crate) fn histogram_of(values: &[f32]) -> Counts {
     let bins = values.iter().filter_map(|&value| epsiloscope_histogram::bins::bin_of(value));
-    let zeros = values.iter().filter(|&&value| value == 0.0).count() as u64;
-    (Histogram::from_bins(bins.map(|bin| (bin, 1))).bins().collect(), zeros)
+    let count = |is_one: fn(&f32) -> bool| values.iter().filter(|value| is_one(value)).count() as u64;
+    let apart = [
+        count(|&value| value == 0.0),
+        count(|value| value.is_nan()),
+        count(|&value| value == f32::INFINITY),
+        count(|&value| value == f32::NEG_INFINITY),
+    ];
+    (Histogram::from_bins(bins.map(|bin| (bin, 1))).bins().collect(), apart)
 }
 
 fn key(run: &Run, step: i64, tensor: u32, quantity: u32) -> Key {

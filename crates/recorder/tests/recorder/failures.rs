@@ -1,11 +1,14 @@
 //! What goes wrong with a recording never reaches the training.
 
+use std::sync::Arc;
+
 use epsiloscope_format::{FormatError, Run, Status};
 use epsiloscope_recorder::{QUEUE_STEPS, Recorder, RecorderError, StepInfo, WriterOptions};
 use tch::nn::{self, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};
 
 use crate::common::{network, random_loss, settings, torch};
+use crate::disks::Gate;
 
 #[test]
 fn a_recording_that_cannot_begin_says_why() {
@@ -34,7 +37,8 @@ fn training_and_recording_go_on_when_the_run_directory_vanishes_for_a_while() {
     let mut optimizer = nn::Adam::default().build(&var_store, 1e-2).unwrap();
     // Every step becomes a part file of its own.
     let every_step = WriterOptions { flush_rows: 1, flush_secs: 0.0 };
-    let mut recorder = Recorder::builder(&var_store, settings()).writer_options(every_step).start(&run_dir).unwrap();
+    let builder = Recorder::builder(&var_store, settings()).writer_options(every_step);
+    let mut recorder = builder.file_system(Arc::new(Gate::default())).start(&run_dir).unwrap();
     let n_steps = QUEUE_STEPS as i64 + 20;
     for step in 1..=n_steps {
         optimizer.zero_grad();
@@ -54,6 +58,7 @@ fn training_and_recording_go_on_when_the_run_directory_vanishes_for_a_while() {
     // What was complete is readable where it is now.
     assert!(Run::open(&moved).unwrap().last_step() < n_steps);
     std::fs::rename(&moved, &run_dir).unwrap();
+    recorder.flush();
     random_loss(&model).backward();
     recorder.step(&StepInfo::default());
     let losses = recorder.finish().unwrap();

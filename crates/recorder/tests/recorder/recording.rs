@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use epsiloscope_format::{GRADIENT, Run, Status, Table};
 use epsiloscope_moments::{Decay, Moments};
-use epsiloscope_recorder::{MagnitudePolicy, Mode, Optimizer, Recorder, StepInfo};
+use epsiloscope_recorder::{CountOn, MagnitudePolicy, Mode, Optimizer, Recorder, RecorderBuilder, StepInfo};
 use tch::nn::{self, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};
 
 use crate::common::{
-    bits, floats, histogram_of, network, parameters, random_loss, recorded_histograms, recorded_values, settings, torch,
+    bits, floats, histogram_of, network, parameters, random_loss, recorded_histograms, recorded_scalars,
+    recorded_steps, recorded_values, settings, torch,
 };
 
 const N_STEPS: i64 = 30;
@@ -33,7 +34,9 @@ fn train(start: impl FnOnce(&VarStore) -> Option<Recorder>) -> (BTreeMap<String,
         if let Some(recorder) = &mut recorder {
             recorder.step(&StepInfo {
                 loss: Some(loss.double_value(&[])),
+                loss_scale: Some(2.0),
                 snapshot: step % 10 == 0,
+                scalars: &[("step again", step as f64)],
                 ..StepInfo::default()
             });
         }
@@ -54,11 +57,45 @@ fn training_is_the_same_to_the_last_bit_with_and_without_recorder() {
     let _turn = torch();
     let dir = tempfile::tempdir().unwrap();
     let plain = train(|_| None);
-    let recorded = train(|var_store| {
-        let builder = Recorder::builder(var_store, settings()).coupled_weight_decay(1e-3);
-        Some(builder.start(&dir.path().join("run")).unwrap())
+    for count_on in [CountOn::Host, CountOn::Device] {
+        let recorded = train(|var_store| {
+            let builder = recording_everything(var_store, count_on).coupled_weight_decay(1e-3).scaled_gradients(true);
+            Some(builder.start(&dir.path().join(format!("{count_on:?}"))).unwrap())
+        });
+        assert!(plain == recorded, "{count_on:?}");
+    }
+}
+
+/// The recorder with every option on.
+fn recording_everything(var_store: &VarStore, count_on: CountOn) -> RecorderBuilder<'_> {
+    let builder = Recorder::builder(var_store, settings()).magnitudes(MagnitudePolicy::All).count_on(count_on);
+    builder.critical_epsilon(&Optimizer::ALL).critical_epsilon_every_step(true).snapshot_elements(true)
+}
+
+#[test]
+fn wherever_gradients_are_counted_the_tables_are_the_same() {
+    let _turn = torch();
+    let dir = tempfile::tempdir().unwrap();
+    let [host, device] = [CountOn::Host, CountOn::Device].map(|count_on| {
+        let run_dir = dir.path().join(format!("{count_on:?}"));
+        train(|var_store| Some(recording_everything(var_store, count_on).start(&run_dir).unwrap()));
+        run_dir
     });
-    assert!(plain == recorded);
+    assert_eq!(recorded_steps(&host), recorded_steps(&device));
+    assert_eq!(recorded_scalars(&host), recorded_scalars(&device));
+    let (on_host, on_device) = (recorded_histograms(&host), recorded_histograms(&device));
+    assert!(on_host.keys().eq(on_device.keys()) && on_host.len() == 4 * 11 * N_STEPS as usize);
+    assert!(on_host.iter().all(|(key, counts)| key.2 != GRADIENT || counts == &on_device[key]));
+    let (on_host, on_device) = (recorded_values(&host), recorded_values(&device));
+    assert!(on_host.keys().eq(on_device.keys()) && on_host.len() == 4 * (N_STEPS + 3 * 10) as usize);
+    for (key, values) in &on_host {
+        // Libtorch's square root may be off by one unit in the last place.
+        let ulps = u32::from(key.2 != GRADIENT);
+        for ((element, host), (same, device)) in values.iter().zip(&on_device[key]) {
+            let is_close = host.to_bits().abs_diff(device.to_bits()) <= ulps || host.is_nan() && device.is_nan();
+            assert!(element == same && is_close, "{key:?}, element {element}: {host:e} against {device:e}");
+        }
+    }
 }
 
 #[test]
