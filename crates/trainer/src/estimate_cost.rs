@@ -121,7 +121,7 @@ impl<'a> Contender<'a> {
             self.step()?;
             n_steps += 1;
         }
-        if let Some(recorder) = &self.recorder {
+        if let Some(recorder) = &mut self.recorder {
             recorder.flush();
         }
         self.secs_per_step.push(start.elapsed().as_secs_f64() / f64::from(n_steps));

@@ -91,7 +91,7 @@ fn try_steps(training: &mut Training<'_>, dir: &Path) -> anyhow::Result<(Trial, 
 }
 
 /// What the run amounts to with everything written.
-fn flush(training: &Training<'_>, dir: &Path) -> anyhow::Result<Tables<TableTotals>> {
+fn flush(training: &mut Training<'_>, dir: &Path) -> anyhow::Result<Tables<TableTotals>> {
     training.recorder.flush();
     if let Some(fault) = training.recorder.failure() {
         bail!("cannot record: {fault}");

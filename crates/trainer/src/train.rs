@@ -114,6 +114,8 @@ fn metrics_file(options: &Options) -> anyhow::Result<Option<MetricsFile>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -129,7 +131,7 @@ mod tests {
         );
         let slow = "epsiloscope-record: warning: 1 of 9 steps dropped: the disk was slower than the training\n";
         assert!(outcome(&losses(1, &[]), 9, "run").starts_with(slow));
-        let failed = outcome(&Err(RecorderError::Stalled { seconds: 60 }), 9, "run");
+        let failed = outcome(&Err(RecorderError::Stalled { patience: Duration::from_mins(1) }), 9, "run");
         assert!(failed.starts_with("epsiloscope-record: recording failed: the disk took nothing"), "{failed}");
     }
 }
