@@ -9,12 +9,12 @@ cd "$(dirname "$0")/.."
 eval "$(scripts/libtorch.sh)"
 python=.venv/bin/python
 [[ -x $python ]] || python3 -m venv .venv
-if ! "$python" -c 'import duckdb, numpy, polars, pyarrow, pytest, torch' 2>/dev/null; then
+if ! "$python" -c 'import adabelief_pytorch, duckdb, numpy, polars, pyarrow, pytest, torch, torch_optimizer' 2>/dev/null; then
     "$python" -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 fi
 # Threads that wait by spinning slow each other down on a busy machine.
 export OMP_WAIT_POLICY=passive
 
 cargo test --locked --workspace
-cargo build --locked --workspace --bins
+cargo build --locked --workspace --bins --examples
 EPSILOSCOPE_BIN_DIR=$(realpath "${CARGO_TARGET_DIR:-target}")/debug "$python" -m pytest -q tests/python

@@ -61,6 +61,12 @@ fn recorder_and_analysis_meet_only_in_files() {
 }
 
 #[test]
+fn the_optimizers_stand_by_themselves() {
+    let ours = dependencies("epsiloscope-optimizers").into_iter().filter(|name| name.starts_with("epsiloscope"));
+    assert_eq!(ours.collect::<Vec<_>>(), ["epsiloscope-optimizers"]);
+}
+
+#[test]
 fn there_is_one_arrow() {
     let versions = |package| {
         let all = dependencies_with_versions(package);

@@ -1,129 +1,186 @@
-//! Rows waiting to be published, one set of columns per table.
+//! Rows waiting to be published, table by table.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
-};
+use parquet::data_type::{BoolType, DoubleType, FloatType, Int32Type, Int64Type};
+use parquet::errors::ParquetError;
 
+use crate::key_column::Key;
 use crate::manifest::Manifest;
+use crate::part_encoder::PartEncoder;
+use crate::record::{Observation, Sample, StepRecord, StepScalars};
 use crate::schema::Table;
-use crate::writer::{Observation, StepRecord};
 
 /// The rows of every table since the last flush.
 #[derive(Default)]
 pub(crate) struct Buffers {
-    pub(crate) magnitudes: Magnitudes,
-    pub(crate) histograms: Histograms,
-    pub(crate) tensors: Tensors,
-    pub(crate) steps: Steps,
+    magnitudes: Magnitudes,
+    histograms: Histograms,
+    tensors: Tensors,
+    scalars: Scalars,
+    steps: Steps,
 }
-
-/// A table's rows and the first and last step among them; `None` if it has none.
-pub(crate) type Rows = Option<(RecordBatch, (i64, i64))>;
 
 impl Buffers {
+    /// Takes everything of a step.
+    pub(crate) fn push(&mut self, record: StepRecord, manifest: &Manifest) {
+        let step = record.step;
+        for observation in record.observations {
+            if manifest.histograms_hold(observation.quantity) {
+                self.histograms.push(step, &observation);
+            }
+            self.tensors.push(step, &observation);
+            self.magnitudes.push(step, observation);
+        }
+        self.push_scalars(step, record.user_scalars);
+        self.steps.rows.push((step, record.scalars));
+    }
+
+    pub(crate) fn push_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
+        self.scalars.rows.extend(scalars.into_iter().map(|(name, value)| (step, name, value)));
+    }
+
     /// Rows of the longest table.
     pub(crate) fn longest(&self) -> usize {
-        self.magnitudes.element.len().max(self.histograms.bin.len()).max(self.tensors.numel.len())
+        self.tables().into_iter().map(TableRows::len).max().unwrap_or(0)
     }
 
-    /// Every table's rows, in the order of publication: `steps` last.
-    pub(crate) fn into_rows(self, manifest: &Manifest) -> [(Table, Rows); 4] {
-        let names = Names {
-            tensors: Arc::new(StringArray::from_iter_values(manifest.tensors.iter().map(|tensor| &tensor.name))),
-            quantities: Arc::new(StringArray::from_iter_values(&manifest.quantities)),
-        };
-        [
-            (Table::Magnitudes, self.magnitudes.into_rows(&names)),
-            (Table::Histograms, self.histograms.into_rows(&names)),
-            (Table::Tensors, self.tensors.into_rows(&names)),
-            (Table::Steps, self.steps.into_rows()),
-        ]
+    /// Steps whose rows are all here.
+    pub(crate) fn n_steps(&self) -> usize {
+        self.steps.rows.len()
+    }
+
+    /// The tables in the order of publication: `steps` last.
+    pub(crate) fn tables(&self) -> [&dyn TableRows; 5] {
+        [&self.magnitudes, &self.histograms, &self.tensors, &self.scalars, &self.steps]
     }
 }
 
-/// The dictionaries that the key columns refer to.
-struct Names {
-    tensors: ArrayRef,
-    quantities: ArrayRef,
+/// What the tables have in common.
+pub(crate) trait TableRows {
+    fn table(&self) -> Table;
+    fn len(&self) -> usize;
+    /// The step of a row.
+    fn step(&self, row: usize) -> i64;
+    /// Hands over the columns of some rows.
+    fn encode(&self, rows: Range<usize>, manifest: &Manifest, part: &mut PartEncoder<'_>) -> Result<(), ParquetError>;
 }
 
-/// The columns that three tables share; names are indices into the manifest.
+/// Rows with the same step, tensor and quantity, the last two as indices into the manifest.
+#[derive(Clone, Copy)]
+struct Run {
+    step: i64,
+    tensor: usize,
+    quantity: usize,
+    /// The row after the last.
+    end: usize,
+}
+
+/// The columns that three tables share.
 #[derive(Default)]
 struct Keys {
-    step: Vec<i64>,
-    tensor: Vec<i32>,
-    quantity: Vec<i32>,
+    runs: Vec<Run>,
 }
 
 impl Keys {
     fn push(&mut self, step: i64, observation: &Observation, n_rows: usize) {
-        let len = self.step.len() + n_rows;
-        self.step.resize(len, step);
-        self.tensor.resize(len, observation.tensor as i32);
-        self.quantity.resize(len, observation.quantity as i32);
-    }
-
-    fn into_columns(self, names: &Names) -> Vec<ArrayRef> {
-        let dictionary = |keys: Vec<i32>, values: &ArrayRef| -> ArrayRef {
-            // The keys are indices that the writer's own manifest gave out.
-            Arc::new(DictionaryArray::new(Int32Array::from(keys), values.clone()))
-        };
-        vec![
-            Arc::new(Int64Array::from(self.step)),
-            dictionary(self.tensor, &names.tensors),
-            dictionary(self.quantity, &names.quantities),
-        ]
-    }
-}
-
-/// Rows of `magnitudes`.
-#[derive(Default)]
-pub(crate) struct Magnitudes {
-    keys: Keys,
-    element: Vec<i64>,
-    magnitude: Vec<Option<f32>>,
-    negative: Vec<bool>,
-}
-
-impl Magnitudes {
-    /// Takes a range of the recorded elements of an observation, which has a sample.
-    pub(crate) fn push(&mut self, step: i64, observation: &Observation, range: Range<usize>) {
-        let Some(sample) = &observation.sample else { return };
-        self.keys.push(step, observation, range.len());
-        self.element.extend_from_slice(&sample.elements[range.clone()]);
-        for value in &sample.values[range] {
-            self.magnitude.push((!value.is_nan()).then_some(value.abs()));
-            self.negative.push(*value < 0.0);
+        if n_rows > 0 {
+            let Observation { tensor, quantity, .. } = *observation;
+            self.runs.push(Run { step, tensor, quantity, end: self.len() + n_rows });
         }
     }
 
-    fn into_rows(self, names: &Names) -> Rows {
-        let steps = first_and_last(&self.keys.step)?;
-        let mut columns = self.keys.into_columns(names);
-        columns.extend::<[ArrayRef; 3]>([
-            Arc::new(Int64Array::from(self.element)),
-            Arc::new(Float32Array::from(self.magnitude)),
-            Arc::new(BooleanArray::from(self.negative)),
-        ]);
-        Some((batch(Table::Magnitudes, columns), steps))
+    fn len(&self) -> usize {
+        self.runs.last().map_or(0, |run| run.end)
+    }
+
+    /// The run that a row is in.
+    fn index(&self, row: usize) -> usize {
+        self.runs.partition_point(|run| run.end <= row)
+    }
+
+    fn step(&self, row: usize) -> i64 {
+        self.runs[self.index(row)].step
+    }
+
+    /// The runs of some rows, each with those rows.
+    fn within(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
+        let first = self.index(rows.start);
+        let start = |index: usize| if index == 0 { 0 } else { self.runs[index - 1].end };
+        (first..self.runs.len())
+            .map(move |index| (index, start(index).max(rows.start)..self.runs[index].end.min(rows.end)))
+            .take_while(|(_, rows)| !rows.is_empty())
+    }
+
+    fn encode(&self, rows: &Range<usize>, manifest: &Manifest, part: &mut PartEncoder<'_>) -> Result<(), ParquetError> {
+        let runs = || self.within(rows.clone()).map(|(index, rows)| (self.runs[index], rows.len()));
+        part.keys(runs().map(|(run, len)| (Key::Number(run.step), len)))?;
+        part.keys(runs().map(|(run, len)| (Key::Name(&manifest.tensors[run.tensor].name), len)))?;
+        part.keys(runs().map(|(run, len)| (Key::Name(&manifest.quantities[run.quantity]), len)))
+    }
+}
+
+/// Rows of `magnitudes`; the values stay where the recorder put them until they are encoded.
+#[derive(Default)]
+struct Magnitudes {
+    keys: Keys,
+    /// One per run of keys.
+    samples: Vec<Sample>,
+}
+
+impl Magnitudes {
+    fn push(&mut self, step: i64, mut observation: Observation) {
+        if let Some(sample) = observation.sample.take().filter(|sample| !sample.values.is_empty()) {
+            self.keys.push(step, &observation, sample.values.len());
+            self.samples.push(sample);
+        }
+    }
+
+    /// The samples of some rows, each with its rows counted from its own first.
+    fn within(&self, rows: &Range<usize>) -> impl Iterator<Item = (&Sample, Range<usize>)> {
+        self.keys.within(rows.clone()).map(|(index, rows)| {
+            let sample = &self.samples[index];
+            let first = self.keys.runs[index].end - sample.values.len();
+            (sample, rows.start - first..rows.end - first)
+        })
+    }
+}
+
+impl TableRows for Magnitudes {
+    fn table(&self) -> Table {
+        Table::Magnitudes
+    }
+
+    fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn step(&self, row: usize) -> i64 {
+        self.keys.step(row)
+    }
+
+    fn encode(&self, rows: Range<usize>, manifest: &Manifest, part: &mut PartEncoder<'_>) -> Result<(), ParquetError> {
+        self.keys.encode(&rows, manifest, part)?;
+        let mut elements = Vec::with_capacity(rows.len());
+        self.within(&rows).for_each(|(sample, rows)| sample.elements.extend_into(rows, &mut elements));
+        part.required::<Int64Type>(&elements)?;
+        drop(elements);
+        let values = || self.within(&rows).flat_map(|(sample, rows)| &sample.values[rows]);
+        part.nullable::<FloatType>(values().map(|value| (!value.is_nan()).then_some(value.abs())))?;
+        part.nullable::<BoolType>(values().map(|&value| manifest.signs.then_some(value < 0.0)))
     }
 }
 
 /// Rows of `histograms`.
 #[derive(Default)]
-pub(crate) struct Histograms {
+struct Histograms {
     keys: Keys,
     bin: Vec<i32>,
     count: Vec<i64>,
 }
 
 impl Histograms {
-    /// Takes the non-empty bins of an observation.
-    pub(crate) fn push(&mut self, step: i64, observation: &Observation) {
+    fn push(&mut self, step: i64, observation: &Observation) {
         let before = self.bin.len();
         for (bin, count) in observation.histogram.bins() {
             self.bin.push(bin);
@@ -131,98 +188,140 @@ impl Histograms {
         }
         self.keys.push(step, observation, self.bin.len() - before);
     }
+}
 
-    fn into_rows(self, names: &Names) -> Rows {
-        let steps = first_and_last(&self.keys.step)?;
-        let mut columns = self.keys.into_columns(names);
-        columns.extend::<[ArrayRef; 2]>([Arc::new(Int32Array::from(self.bin)), Arc::new(Int64Array::from(self.count))]);
-        Some((batch(Table::Histograms, columns), steps))
+impl TableRows for Histograms {
+    fn table(&self) -> Table {
+        Table::Histograms
+    }
+
+    fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn step(&self, row: usize) -> i64 {
+        self.keys.step(row)
+    }
+
+    fn encode(&self, rows: Range<usize>, manifest: &Manifest, part: &mut PartEncoder<'_>) -> Result<(), ParquetError> {
+        self.keys.encode(&rows, manifest, part)?;
+        part.required::<Int32Type>(&self.bin[rows.clone()])?;
+        part.required::<Int64Type>(&self.count[rows])
     }
 }
 
 /// Rows of `tensors`.
 #[derive(Default)]
-pub(crate) struct Tensors {
+struct Tensors {
     keys: Keys,
-    numel: Vec<i64>,
-    zeros: Vec<i64>,
-    nan: Vec<i64>,
-    pos_inf: Vec<i64>,
-    neg_inf: Vec<i64>,
+    /// numel, zeros, nan, `pos_inf`, `neg_inf`.
+    counts: [Vec<i64>; 5],
     min_nonzero: Vec<Option<f32>>,
     max: Vec<Option<f32>>,
     sum_of_squares: Vec<f64>,
 }
 
 impl Tensors {
-    /// Takes the one row of an observation.
-    pub(crate) fn push(&mut self, step: i64, observation: &Observation) {
-        let (histogram, summary) = (&observation.histogram, &observation.summary);
+    fn push(&mut self, step: i64, observation: &Observation) {
+        let Observation { histogram, summary, .. } = observation;
         self.keys.push(step, observation, 1);
-        self.numel.push(histogram.numel() as i64);
-        self.zeros.push(histogram.zeros() as i64);
-        self.nan.push(histogram.nan() as i64);
-        self.pos_inf.push(histogram.pos_inf() as i64);
-        self.neg_inf.push(histogram.neg_inf() as i64);
+        let counts = [histogram.numel(), histogram.zeros(), histogram.nan(), histogram.pos_inf(), histogram.neg_inf()];
+        for (column, count) in self.counts.iter_mut().zip(counts) {
+            column.push(count as i64);
+        }
         self.min_nonzero.push(summary.min_nonzero);
         self.max.push(summary.max);
         self.sum_of_squares.push(summary.sum_of_squares);
     }
+}
 
-    fn into_rows(self, names: &Names) -> Rows {
-        let steps = first_and_last(&self.keys.step)?;
-        let mut columns = self.keys.into_columns(names);
-        for integers in [self.numel, self.zeros, self.nan, self.pos_inf, self.neg_inf] {
-            columns.push(Arc::new(Int64Array::from(integers)));
+impl TableRows for Tensors {
+    fn table(&self) -> Table {
+        Table::Tensors
+    }
+
+    fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn step(&self, row: usize) -> i64 {
+        self.keys.step(row)
+    }
+
+    fn encode(&self, rows: Range<usize>, manifest: &Manifest, part: &mut PartEncoder<'_>) -> Result<(), ParquetError> {
+        self.keys.encode(&rows, manifest, part)?;
+        for column in &self.counts {
+            part.required::<Int64Type>(&column[rows.clone()])?;
         }
-        columns.push(Arc::new(Float32Array::from(self.min_nonzero)));
-        columns.push(Arc::new(Float32Array::from(self.max)));
-        columns.push(Arc::new(Float64Array::from(self.sum_of_squares)));
-        Some((batch(Table::Tensors, columns), steps))
+        part.nullable::<FloatType>(self.min_nonzero[rows.clone()].iter().copied())?;
+        part.nullable::<FloatType>(self.max[rows.clone()].iter().copied())?;
+        part.required::<DoubleType>(&self.sum_of_squares[rows])
+    }
+}
+
+/// Rows of `scalars`.
+#[derive(Default)]
+struct Scalars {
+    rows: Vec<(i64, String, f64)>,
+}
+
+impl TableRows for Scalars {
+    fn table(&self) -> Table {
+        Table::Scalars
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn step(&self, row: usize) -> i64 {
+        self.rows[row].0
+    }
+
+    fn encode(&self, rows: Range<usize>, _manifest: &Manifest, part: &mut PartEncoder<'_>) -> Result<(), ParquetError> {
+        let rows = &self.rows[rows];
+        part.keys(rows.iter().map(|(step, _, _)| (Key::Number(*step), 1)))?;
+        part.keys(rows.iter().map(|(_, name, _)| (Key::Name(name), 1)))?;
+        part.nullable::<DoubleType>(rows.iter().map(|&(_, _, value)| number(Some(value))))
     }
 }
 
 /// Rows of `steps`.
 #[derive(Default)]
-pub(crate) struct Steps {
-    step: Vec<i64>,
-    epoch: Vec<Option<i32>>,
-    time: Vec<i64>,
-    loss: Vec<Option<f64>>,
-    learning_rate: Vec<Option<f64>>,
-    loss_scale: Vec<Option<f64>>,
+struct Steps {
+    rows: Vec<(i64, StepScalars)>,
 }
 
-impl Steps {
-    /// Takes the one row of a step.
-    pub(crate) fn push(&mut self, record: &StepRecord) {
-        let number = |value: Option<f64>| value.filter(|value| !value.is_nan());
-        self.step.push(record.step);
-        self.epoch.push(record.scalars.epoch);
-        self.time.push(record.scalars.time_micros);
-        self.loss.push(number(record.scalars.loss));
-        self.learning_rate.push(number(record.scalars.learning_rate));
-        self.loss_scale.push(number(record.scalars.loss_scale));
+impl TableRows for Steps {
+    fn table(&self) -> Table {
+        Table::Steps
     }
 
-    fn into_rows(self) -> Rows {
-        let steps = first_and_last(&self.step)?;
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from(self.step)),
-            Arc::new(Int32Array::from(self.epoch)),
-            Arc::new(TimestampMicrosecondArray::from(self.time).with_timezone("UTC")),
-            Arc::new(Float64Array::from(self.loss)),
-            Arc::new(Float64Array::from(self.learning_rate)),
-            Arc::new(Float64Array::from(self.loss_scale)),
-        ];
-        Some((batch(Table::Steps, columns), steps))
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn step(&self, row: usize) -> i64 {
+        self.rows[row].0
+    }
+
+    fn encode(&self, rows: Range<usize>, _manifest: &Manifest, part: &mut PartEncoder<'_>) -> Result<(), ParquetError> {
+        let rows = &self.rows[rows];
+        let steps: Vec<i64> = rows.iter().map(|&(step, _)| step).collect();
+        let scalars = || rows.iter().map(|(_, scalars)| scalars);
+        part.required::<Int64Type>(&steps)?;
+        part.nullable::<Int32Type>(scalars().map(|scalars| scalars.epoch))?;
+        let times: Vec<i64> = scalars().map(|scalars| scalars.time_micros).collect();
+        part.required::<Int64Type>(&times)?;
+        part.nullable::<DoubleType>(scalars().map(|scalars| number(scalars.loss)))?;
+        part.nullable::<DoubleType>(scalars().map(|scalars| number(scalars.learning_rate)))?;
+        part.nullable::<DoubleType>(scalars().map(|scalars| number(scalars.loss_scale)))?;
+        let overflows: Vec<bool> = scalars().map(|scalars| scalars.overflow).collect();
+        part.required::<BoolType>(&overflows)
     }
 }
 
-fn first_and_last(steps: &[i64]) -> Option<(i64, i64)> {
-    Some((*steps.first()?, *steps.last()?))
-}
-
-fn batch(table: Table, columns: Vec<ArrayRef>) -> RecordBatch {
-    RecordBatch::try_new(table.arrow_schema(), columns).expect("columns are built in the order of the schema")
+/// NaN stands in no column.
+fn number(value: Option<f64>) -> Option<f64> {
+    value.filter(|value| !value.is_nan())
 }

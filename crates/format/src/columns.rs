@@ -14,6 +14,8 @@ use crate::manifest::Manifest;
 
 /// Rows of `magnitudes`, sorted by step, tensor, quantity, element.
 pub struct MagnitudeBatch {
+    /// The rank that recorded them.
+    pub rank: u32,
     /// Optimizer step.
     pub step: Int64Array,
     /// Index into [`Manifest::tensors`].
@@ -24,7 +26,7 @@ pub struct MagnitudeBatch {
     pub element: Int64Array,
     /// Absolute value; NaN where the file has null.
     pub magnitude: Vec<f32>,
-    /// Whether the value is below zero.
+    /// Whether the value is below zero; false where signs were not kept.
     pub negative: BooleanBuffer,
 }
 
@@ -68,6 +70,16 @@ pub struct TensorBatch {
     pub sum_of_squares: Float64Array,
 }
 
+/// Rows of `scalars`, sorted by step.
+pub struct ScalarBatch {
+    /// Optimizer step.
+    pub step: Int64Array,
+    /// What the training loop calls it.
+    pub name: Vec<String>,
+    /// Null if it was not a number.
+    pub value: Float64Array,
+}
+
 /// Rows of `steps`, in order.
 pub struct StepBatch {
     /// Optimizer step.
@@ -80,6 +92,10 @@ pub struct StepBatch {
     pub loss: Float64Array,
     /// Of this step.
     pub learning_rate: Float64Array,
+    /// Divided out of the recorded gradients.
+    pub loss_scale: Float64Array,
+    /// Whether scaled gradients were not all finite, so that the optimizer skipped the step.
+    pub overflow: BooleanBuffer,
 }
 
 /// A batch seen through its part file's path and the manifest, for messages and names.
@@ -87,6 +103,7 @@ pub(crate) struct Source<'a> {
     pub(crate) batch: &'a RecordBatch,
     pub(crate) path: &'a Path,
     pub(crate) manifest: &'a Manifest,
+    pub(crate) rank: u32,
 }
 
 impl MagnitudeBatch {
@@ -96,13 +113,19 @@ impl MagnitudeBatch {
             0 => magnitude.values().to_vec(),
             _ => magnitude.iter().map(|value| value.unwrap_or(f32::NAN)).collect(),
         };
+        let negative: BooleanArray = source.typed("negative")?;
+        let negative = match negative.nulls() {
+            None => negative.values().clone(),
+            Some(nulls) => negative.values() & nulls.inner(),
+        };
         Ok(Self {
+            rank: source.rank,
             step: source.primitive::<Int64Type>("step")?,
             tensor: source.tensors()?,
             quantity: source.quantities()?,
             element: source.primitive::<Int64Type>("element")?,
             magnitude,
-            negative: source.typed::<BooleanArray>("negative")?.values().clone(),
+            negative,
         })
     }
 }
@@ -153,6 +176,21 @@ impl StepBatch {
             time: source.primitive::<TimestampMicrosecondType>("time")?,
             loss: source.primitive::<Float64Type>("loss")?,
             learning_rate: source.primitive::<Float64Type>("learning_rate")?,
+            loss_scale: source.primitive::<Float64Type>("loss_scale")?,
+            overflow: source.typed::<BooleanArray>("overflow")?.values().clone(),
+        })
+    }
+}
+
+impl ScalarBatch {
+    pub(crate) fn new(source: &Source<'_>) -> Result<Self, FormatError> {
+        let names: DictionaryArray<Int32Type> = source.typed("name")?;
+        let names = names.downcast_dict::<StringArray>();
+        let names = names.ok_or_else(|| source.fault("column name has an unexpected type".to_owned()))?;
+        Ok(Self {
+            step: source.primitive::<Int64Type>("step")?,
+            name: names.into_iter().map(|name| name.unwrap_or_default().to_owned()).collect(),
+            value: source.primitive::<Float64Type>("value")?,
         })
     }
 }

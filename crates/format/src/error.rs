@@ -33,6 +33,15 @@ pub enum FormatError {
         path: PathBuf,
     },
 
+    /// The run that recording was to go on in is another one.
+    #[error("{}: cannot be resumed: {reason}", path.display())]
+    Resume {
+        /// The run directory.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+
     /// Another process records into this run.
     #[error("{}: locked by another recorder: expected to be the only writer of this run", path.display())]
     Locked {
@@ -49,9 +58,9 @@ pub enum FormatError {
         source: serde_json::Error,
     },
 
-    /// Written by a newer version of Epsiloscope. Update this one.
-    #[error("{}: schema version {found} is newer than {SCHEMA_VERSION}, the newest that this program reads", path.display())]
-    NewerSchema {
+    /// Written by another version of Epsiloscope: read it with that one.
+    #[error("{}: schema version {found}: expected {SCHEMA_VERSION}, which this version of Epsiloscope reads", path.display())]
+    OtherSchema {
         /// The manifest.
         path: PathBuf,
         /// Its schema version.

@@ -4,8 +4,9 @@
 //!
 //! ```text
 //! <run>/run.json                                manifest
-//! <run>/parts-r000.jsonl                        one line per finished part file of rank 0: rows, steps, bytes, digest
-//! <run>/{magnitudes,histograms,tensors,steps}/part-r000-00000.parquet
+//! <run>/parts-r000.jsonl                        one line per flush of rank 0: its part files, their steps, digests
+//! <run>/{magnitudes,histograms,tensors,scalars,steps}/part-r000-00000.parquet
+//! <run>/superseded/…                            parts of steps beyond the one at which the run was resumed
 //! <run>/lock-r000                               held by the rank's only writer
 //! ```
 //!
@@ -20,26 +21,32 @@ mod buffers;
 mod columns;
 mod error;
 mod escape;
+pub mod fs;
+mod key_column;
 mod manifest;
 pub mod parquet_file;
+mod part_encoder;
 mod parts;
 mod publish;
 mod reader;
+mod record;
+mod resume;
 pub mod schema;
 mod writer;
 
-pub use columns::{HistogramBatch, MagnitudeBatch, StepBatch, TensorBatch};
+pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, StepBatch, TensorBatch};
 pub use error::FormatError;
 pub use escape::escaped;
 pub use manifest::{
-    DecayRates, GradientDefinition, MagnitudePolicy, Manifest, Mode, OptimizerSettings, Software, Status, TableTotals,
-    TensorInfo, Totals, now,
+    Cadence, CriticalEpsilonPolicy, GradientDefinition, Gradients, Losses, MagnitudePolicy, Manifest, Mode,
+    OptimizerSettings, Ranks, Resumption, Software, Status, StepRange, TableTotals, TensorInfo, Totals, now,
 };
 pub use parts::PartEntry;
 pub use publish::publish;
 pub use reader::Run;
+pub use record::{Elements, Observation, Sample, StepRecord, StepScalars};
 pub use schema::{SCHEMA_VERSION, Table};
-pub use writer::{Observation, RunWriter, Sample, StepRecord, StepScalars, WriterOptions};
+pub use writer::{RunWriter, WriterOptions};
 
 /// The quantity that holds what enters an optimizer's moments.
 pub const GRADIENT: &str = "gradient";

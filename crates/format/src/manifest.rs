@@ -8,7 +8,9 @@ use epsiloscope_histogram::BINS_PER_DECADE;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FormatError;
-use crate::publish::publish;
+use crate::fs::FileSystem;
+use crate::parts::PartEntry;
+use crate::publish::publish_on;
 use crate::schema::{SCHEMA_VERSION, Table};
 
 /// The manifest's file name.
@@ -47,19 +49,29 @@ pub struct Manifest {
     pub optimizer: OptimizerSettings,
     /// Which elements `magnitudes` holds.
     pub magnitudes: MagnitudePolicy,
+    /// Whether `magnitudes` says which values are below zero. AdaBelief and AdaMomentum cannot be replayed without.
+    pub signs: bool,
     /// Whether `histograms` holds every gradient's bin, step by step. Critical ε are binned in any case.
     pub histograms: bool,
+    /// The steps at which anything is recorded.
+    pub cadence: Cadence,
     /// Quantities recorded, sorted.
     pub quantities: Vec<String>,
-    /// Decay rates behind the quantities `critical_epsilon.*`, where any was recorded.
-    pub critical_epsilon_decay: Option<DecayRates>,
+    /// How the quantities `critical_epsilon.*` came about, where any was recorded.
+    pub critical_epsilon: Option<CriticalEpsilonPolicy>,
     /// Parameter tensors recorded, sorted by name.
     pub tensors: Vec<TensorInfo>,
+    /// The processes that record the run.
+    pub ranks: Ranks,
+    /// Where recording was taken up again after an interruption, in order.
+    pub resumed: Vec<Resumption>,
     /// Whatever describes the run: model, data, seed, batch size, command.
     pub labels: BTreeMap<String, String>,
     /// Versions of what wrote it.
     pub software: Software,
-    /// Totals, once finished.
+    /// What could not be kept, as far as rank 0 knows.
+    pub losses: Losses,
+    /// Totals of rank 0, once finished.
     pub totals: Option<Totals>,
 }
 
@@ -117,14 +129,124 @@ pub struct OptimizerSettings {
     pub weight_decay: f64,
 }
 
-/// Decay rates of an optimizer's moments.
+/// How the critical ε of every element was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DecayRates {
-    /// Of the first moment.
+pub struct CriticalEpsilonPolicy {
+    /// Decay rate of the first moment.
     pub beta1: f64,
-    /// Of the second moment.
+    /// Decay rate of the second moment.
     pub beta2: f64,
+    /// Whether it was binned at every recorded step; if not, at snapshots only.
+    pub every_step: bool,
+    /// Whether snapshots hold every element's value, in `magnitudes`.
+    pub elements: bool,
+}
+
+/// The steps at which anything is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cadence {
+    /// Every so many steps, the first of each range included.
+    pub every: u64,
+    /// Inside these ranges; all steps if there is none.
+    pub ranges: Vec<StepRange>,
+}
+
+/// Steps from `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepRange {
+    /// The first step, counted from 1.
+    pub first: i64,
+    /// The last; `None` for as long as the run lasts.
+    pub last: Option<i64>,
+}
+
+impl Default for Cadence {
+    /// Every step.
+    fn default() -> Self {
+        Self { every: 1, ranges: Vec::new() }
+    }
+}
+
+impl Cadence {
+    /// Whether a step is recorded.
+    pub fn includes(&self, step: i64) -> bool {
+        let every = self.every.max(1) as i64;
+        let whole = [StepRange { first: 1, last: None }];
+        let ranges = if self.ranges.is_empty() { &whole[..] } else { &self.ranges };
+        let within = |range: &&StepRange| range.first <= step && range.last.is_none_or(|last| step <= last);
+        ranges.iter().filter(within).any(|range| (step - range.first) % every == 0)
+    }
+
+    /// Whether every step is recorded, which replaying a moment needs.
+    pub fn is_every_step(&self) -> bool {
+        self.every <= 1 && self.ranges.is_empty()
+    }
+}
+
+/// The processes that record a run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ranks {
+    /// How many train.
+    pub world_size: u32,
+    /// What each of them sees of a gradient.
+    pub gradients: Gradients,
+}
+
+/// What each rank sees of a gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gradients {
+    /// All of it, the same everywhere (data parallel): rank 0 alone records.
+    Replicated,
+    /// Some of its elements: every rank records its own.
+    Sharded,
+}
+
+impl Ranks {
+    /// How many ranks write part files.
+    pub fn n_recording(self) -> u32 {
+        match self.gradients {
+            Gradients::Replicated => 1,
+            Gradients::Sharded => self.world_size.max(1),
+        }
+    }
+}
+
+/// A point at which recording was taken up again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resumption {
+    /// The step that training was at; what had been recorded of later ones was set aside.
+    pub after_step: i64,
+    /// When, RFC 3339.
+    pub at: String,
+    /// Whether the moments behind critical ε went on as well; if not they began again from zero.
+    pub moments_restored: bool,
+}
+
+/// What could not be kept of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Losses {
+    /// Steps that were to be recorded and are not.
+    pub dropped_steps: u64,
+    /// What went wrong, the first few causes.
+    pub faults: Vec<String>,
+}
+
+impl Losses {
+    const MAX_FAULTS: usize = 8;
+
+    /// Keeps a cause that is not known yet.
+    pub(crate) fn note(&mut self, fault: String) {
+        if self.faults.len() < Self::MAX_FAULTS && !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
 }
 
 /// Which elements of each tensor `magnitudes` holds at every step.
@@ -142,6 +264,17 @@ pub enum MagnitudePolicy {
     },
     /// No element.
     None,
+}
+
+impl MagnitudePolicy {
+    /// Whether every one of so many elements is recorded.
+    pub fn is_complete(self, numel: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::Sample { elements_per_tensor, .. } => numel <= elements_per_tensor,
+            Self::None => numel == 0,
+        }
+    }
 }
 
 /// A parameter tensor.
@@ -211,6 +344,16 @@ pub struct TableTotals {
     pub bytes: u64,
 }
 
+impl Totals {
+    pub(crate) fn add(&mut self, part: &PartEntry) {
+        let total = self.tables.entry(part.table).or_default();
+        total.parts += 1;
+        total.rows += part.rows;
+        total.bytes += part.bytes;
+        self.steps += if part.table == Table::Steps { part.rows } else { 0 };
+    }
+}
+
 /// The head of any manifest, of any version.
 #[derive(Deserialize)]
 struct Header {
@@ -238,12 +381,17 @@ impl Manifest {
             },
             optimizer,
             magnitudes: MagnitudePolicy::None,
+            signs: true,
             histograms: true,
+            cadence: Cadence::default(),
             quantities: Vec::new(),
-            critical_epsilon_decay: None,
+            critical_epsilon: None,
             tensors: Vec::new(),
+            ranks: Ranks { world_size: 1, gradients: Gradients::Replicated },
+            resumed: Vec::new(),
             labels: BTreeMap::new(),
             software: Software { epsiloscope: env!("CARGO_PKG_VERSION").to_owned(), framework },
+            losses: Losses::default(),
             totals: None,
         }
     }
@@ -255,6 +403,11 @@ impl Manifest {
         let Some(name) = name else { return "r-unnamed".to_owned() };
         let is_text = name.starts_with(|first: char| first.is_ascii_alphabetic());
         if is_text && !VALUES.iter().any(|value| name.eq_ignore_ascii_case(value)) { name } else { format!("r-{name}") }
+    }
+
+    /// Whether the bins of a quantity are written.
+    pub(crate) fn histograms_hold(&self, quantity: usize) -> bool {
+        self.histograms || self.quantities[quantity] != crate::GRADIENT
     }
 
     /// Reads and checks the manifest of a run directory.
@@ -285,8 +438,8 @@ impl Manifest {
         if header.format != FORMAT {
             return Err(field("format", header.format, FORMAT));
         }
-        if header.schema_version > SCHEMA_VERSION {
-            return Err(FormatError::NewerSchema { path, found: header.schema_version });
+        if header.schema_version != SCHEMA_VERSION {
+            return Err(FormatError::OtherSchema { path, found: header.schema_version });
         }
         let manifest: Self = serde_json::from_slice(&text).map_err(malformed)?;
         if manifest.bins_per_decade != BINS_PER_DECADE {
@@ -307,11 +460,11 @@ impl Manifest {
     }
 
     /// Writes the manifest atomically: readers see the old one or the new one.
-    pub(crate) fn write(&self, dir: &Path) -> Result<(), FormatError> {
+    pub(crate) fn write(&self, fs: &dyn FileSystem, dir: &Path) -> Result<(), FormatError> {
         let path = dir.join(FILE_NAME);
         let mut text = serde_json::to_vec_pretty(self).map_err(|source| FormatError::Manifest { path, source })?;
         text.push(b'\n');
-        Ok(publish(dir, FILE_NAME, &text)?)
+        Ok(publish_on(fs, dir, FILE_NAME, &text)?)
     }
 }
 

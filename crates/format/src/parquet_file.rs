@@ -17,26 +17,48 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, Write
 use parquet::schema::types::ColumnPath;
 
 use crate::error::FormatError;
+use crate::manifest::Manifest;
 use crate::schema::{Column, Encoding, SCHEMA_VERSION, Table};
 
+/// Rows per data page: what a reader that skips pages may skip at a time.
+pub(crate) const PAGE_ROWS: usize = 20_000;
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 1 << 16;
 
-/// Encodes batches of a run's table.
-///
-/// # Errors
-/// What the Parquet library finds; with batches of the table's schema, nothing but a lack of memory.
-pub fn encode_table(table: Table, batch: &RecordBatch, metadata: &[(&str, String)]) -> Result<Vec<u8>, ParquetError> {
+/// How the parts of a table are encoded, and what their footers say.
+pub(crate) fn part_properties(table: Table, metadata: &[(&str, String)]) -> WriterProperties {
     let columns = table.columns();
     let meaning = |column: &Column| (format!("epsiloscope.column.{}", column.name), column.meaning.to_owned());
     let meanings: Vec<(String, String)> = columns.iter().map(meaning).collect();
     let meanings = meanings.iter().map(|(key, meaning)| (key.as_str(), meaning.clone()));
     let metadata: Vec<(&str, String)> = metadata.iter().cloned().chain(meanings).collect();
-    let mut properties = properties(&metadata, table.sorted_by());
-    for column in &columns {
-        properties = with_encoding(properties, column);
-    }
-    encode(batch, properties.build())
+    columns.iter().fold(properties(&metadata, table.sorted_by()), with_encoding).build()
+}
+
+/// What a part's footer says of its run.
+pub(crate) fn part_metadata(table: Table, manifest: &Manifest) -> [(&'static str, String); 4] {
+    [
+        ("epsiloscope.table", table.name().to_owned()),
+        ("epsiloscope.run", manifest.run.clone()),
+        ("epsiloscope.magnitudes", format!("{:?}", manifest.magnitudes)),
+        ("epsiloscope.zeros_nan_infinities", "counted in table tensors, absent from histograms".to_owned()),
+    ]
+}
+
+/// Encodes rows that were decoded from parts of the same table.
+///
+/// # Errors
+/// What the Parquet library finds.
+pub(crate) fn encode_batches(
+    table: Table,
+    metadata: &[(&str, String)],
+    batches: &[RecordBatch],
+) -> Result<Vec<u8>, ParquetError> {
+    let options =
+        ArrowWriterOptions::new().with_properties(part_properties(table, metadata)).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), table.arrow_schema(), options)?;
+    batches.iter().try_for_each(|batch| writer.write(batch))?;
+    writer.into_inner()
 }
 
 /// Encodes any table of results: dictionaries for text, everything else plain, ZSTD.
@@ -48,12 +70,8 @@ pub fn encode_results(batch: &RecordBatch, metadata: &[(&str, String)]) -> Resul
     for field in batch.schema().fields().iter().filter(|field| field.data_type().is_string()) {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), true);
     }
-    encode(batch, properties.build())
-}
-
-fn encode(batch: &RecordBatch, properties: WriterProperties) -> Result<Vec<u8>, ParquetError> {
     // Without the embedded Arrow schema the file says only what every reader understands.
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options)?;
     writer.write(batch)?;
     writer.into_inner()
@@ -72,6 +90,7 @@ fn properties(metadata: &[(&str, String)], sorted_by: usize) -> WriterProperties
         .set_created_by(format!("epsiloscope {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
         .set_dictionary_enabled(false)
+        .set_data_page_row_count_limit(PAGE_ROWS)
         .set_key_value_metadata(Some(pairs.collect()))
         .set_sorting_columns((!sorting.is_empty()).then_some(sorting))
 }
@@ -79,9 +98,11 @@ fn properties(metadata: &[(&str, String)], sorted_by: usize) -> WriterProperties
 fn with_encoding(properties: WriterPropertiesBuilder, column: &Column) -> WriterPropertiesBuilder {
     let path = ColumnPath::from(column.name);
     match column.encoding {
-        Encoding::Dictionary => properties.set_column_dictionary_enabled(path, true),
+        Encoding::Runs | Encoding::Dictionary => properties.set_column_dictionary_enabled(path, true),
         Encoding::Delta => properties.set_column_encoding(path, ParquetEncoding::DELTA_BINARY_PACKED),
-        Encoding::Plain => properties.set_column_encoding(path, ParquetEncoding::PLAIN),
+        Encoding::Plain => properties
+            .set_column_encoding(path.clone(), ParquetEncoding::PLAIN)
+            .set_column_compression(path, Compression::UNCOMPRESSED),
     }
 }
 

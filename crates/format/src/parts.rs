@@ -1,10 +1,12 @@
 //! The list of finished part files, `parts-r000.jsonl`: what is not listed there is not read.
+//!
+//! One line per flush, a *commit*: the parts that it published and the step up to which the rank's rows are then complete.
+//! A line is added after its parts are on disk, and carries a digest of itself.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use fs_err::OpenOptions;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use twox_hash::XxHash3_128;
 
 use crate::error::FormatError;
@@ -17,7 +19,21 @@ const MAX_PART_ROWS: u64 = 4 << 20;
 /// A list of this size names half a million parts.
 const MAX_LIST_BYTES: u64 = 128 << 20;
 
-/// One line of the list: a part file as it was when it was finished.
+/// What one flush added to a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Commit {
+    /// How often the run had been resumed.
+    pub(crate) generation: u32,
+    /// The step up to which every row is published now.
+    pub(crate) through: i64,
+    /// Steps that were to be recorded since the run began and could not be kept.
+    pub(crate) dropped_steps: u64,
+    /// The new part files.
+    pub(crate) parts: Vec<PartEntry>,
+}
+
+/// A part file as it was when it was finished.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartEntry {
@@ -25,8 +41,6 @@ pub struct PartEntry {
     pub table: Table,
     /// The file's name inside the table's folder.
     pub file: String,
-    /// How often the run had been resumed when it was written.
-    pub generation: u32,
     /// Rows in it.
     pub rows: u64,
     /// The first step it holds rows of.
@@ -37,6 +51,14 @@ pub struct PartEntry {
     pub bytes: u64,
     /// XXH3, 128 bits, in hexadecimal.
     pub digest: String,
+}
+
+/// A line: the commit's text and the digest of that text.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    commit: Box<RawValue>,
+    digest: String,
 }
 
 impl PartEntry {
@@ -57,15 +79,31 @@ impl PartEntry {
         }
         Ok(())
     }
+
+    fn contradiction(&self) -> Option<String> {
+        if !is_part_name(&self.file) {
+            return Some("the file name is not part-rNNN-NNNNN.parquet".to_owned());
+        }
+        if self.bytes > MAX_PART_BYTES {
+            return Some("the part is larger than 64 MiB".to_owned());
+        }
+        (self.rows > MAX_PART_ROWS).then(|| format!("{} rows: at most {MAX_PART_ROWS} are in a part", self.rows))
+    }
 }
 
-/// The digest by which a part is recognised: integrity, not authenticity.
+/// The digest by which bytes are recognised: integrity, not authenticity.
 pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("{:032x}", XxHash3_128::oneshot(bytes))
 }
 
 pub(crate) fn part_name(rank: u32, number: u64) -> String {
     format!("part-r{rank:03}-{number:05}.parquet")
+}
+
+/// The number in a part's name, if it is one of ours and of this rank.
+pub(crate) fn part_number(rank: u32, name: &str) -> Option<u64> {
+    let number = name.strip_prefix(&format!("part-r{rank:03}-"))?.strip_suffix(".parquet")?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())?
 }
 
 pub(crate) fn list_name(rank: u32) -> String {
@@ -81,42 +119,40 @@ fn is_part_name(name: &str) -> bool {
         .is_some_and(|(rank, number)| digits(rank) && digits(number))
 }
 
-/// Adds a finished part to its rank's list.
-pub(crate) fn append(dir: &Path, rank: u32, entry: &PartEntry) -> Result<(), FormatError> {
-    let path = dir.join(list_name(rank));
-    let mut line = serde_json::to_vec(entry).map_err(|source| FormatError::PartList {
-        path: path.clone(),
-        line: 0,
-        reason: source.to_string(),
-    })?;
+/// The line of a commit.
+pub(crate) fn line(commit: &Commit) -> Result<Vec<u8>, serde_json::Error> {
+    let commit = serde_json::value::to_raw_value(commit)?;
+    let digest = digest(commit.get().as_bytes());
+    let mut line = serde_json::to_vec(&Line { commit, digest })?;
     line.push(b'\n');
-    let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
-    file.write_all(&line)?;
-    file.sync_all()?;
-    Ok(())
+    Ok(line)
 }
 
-/// Reads one rank's list. A last line without its end is one being written, or torn by a crash: it lists nothing.
-pub(crate) fn read_list(path: &Path) -> Result<Vec<PartEntry>, FormatError> {
+/// A list's bytes without a last line that lacks its end: one being written, or torn by a crash.
+pub(crate) fn complete_lines(text: &[u8]) -> &[u8] {
+    &text[..text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1)]
+}
+
+/// Reads one rank's list; see [`complete_lines`].
+pub(crate) fn read_list(path: &Path) -> Result<Vec<Commit>, FormatError> {
     let fault = |line, reason: String| FormatError::PartList { path: path.to_owned(), line, reason };
     if fs_err::metadata(path)?.len() > MAX_LIST_BYTES {
         return Err(fault(1, "the list is larger than 128 MiB".to_owned()));
     }
     let text = fs_err::read(path)?;
-    let complete = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let mut entries = Vec::new();
-    for (index, line) in text[..complete].split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let entry: PartEntry = serde_json::from_slice(line).map_err(|source| fault(index + 1, source.to_string()))?;
-        if !is_part_name(&entry.file) {
-            return Err(fault(index + 1, "the file name is not part-rNNN-NNNNN.parquet".to_owned()));
-        }
-        if entry.bytes > MAX_PART_BYTES {
-            return Err(fault(index + 1, "the part is larger than 64 MiB".to_owned()));
-        }
-        if entry.rows > MAX_PART_ROWS {
-            return Err(fault(index + 1, format!("{} rows: at most {MAX_PART_ROWS} are in a part", entry.rows)));
-        }
-        entries.push(entry);
+    let lines = complete_lines(&text).split_inclusive(|&byte| byte == b'\n').enumerate();
+    lines.map(|(index, line)| parse(line).map_err(|reason| fault(index + 1, reason))).collect()
+}
+
+fn parse(line: &[u8]) -> Result<Commit, String> {
+    let line: Line = serde_json::from_slice(line).map_err(|fault| fault.to_string())?;
+    let found = digest(line.commit.get().as_bytes());
+    if found != line.digest {
+        return Err(format!("damaged: its digest is {found}, expected {}", line.digest));
     }
-    Ok(entries)
+    let commit: Commit = serde_json::from_str(line.commit.get()).map_err(|fault| fault.to_string())?;
+    match commit.parts.iter().find_map(PartEntry::contradiction) {
+        Some(contradiction) => Err(contradiction),
+        None => Ok(commit),
+    }
 }

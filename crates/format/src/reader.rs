@@ -2,14 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, Int64Array, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 
-use crate::columns::{HistogramBatch, MagnitudeBatch, Source, StepBatch, TensorBatch};
+use crate::columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Source, StepBatch, TensorBatch};
 use crate::error::FormatError;
 use crate::manifest::{Manifest, Status};
 use crate::parquet_file;
-use crate::parts::{self, PartEntry};
+use crate::parts::{self, Commit, PartEntry};
 use crate::schema::Table;
+
+/// Where parts go that a resumed run has left behind.
+pub(crate) const SUPERSEDED: &str = "superseded";
 
 /// A run directory, opened for reading. Nothing in it is ever changed.
 ///
@@ -18,8 +22,26 @@ use crate::schema::Table;
 pub struct Run {
     dir: PathBuf,
     manifest: Manifest,
-    parts: Vec<PartEntry>,
+    /// What each rank has published.
+    ranks: Vec<Rank>,
     last_step: i64,
+}
+
+#[derive(Debug)]
+struct Rank {
+    parts: Vec<PartEntry>,
+    through: i64,
+    dropped_steps: u64,
+}
+
+impl Rank {
+    fn read(dir: &Path, rank: u32) -> Result<Self, FormatError> {
+        let list = dir.join(parts::list_name(rank));
+        let commits = if list.exists() { parts::read_list(&list)? } else { Vec::new() };
+        let last = commits.last();
+        let (through, dropped_steps) = last.map_or((0, 0), |commit: &Commit| (commit.through, commit.dropped_steps));
+        Ok(Self { parts: commits.into_iter().flat_map(|commit| commit.parts).collect(), through, dropped_steps })
+    }
 }
 
 impl Run {
@@ -29,15 +51,12 @@ impl Run {
     /// [`FormatError`], naming the file and what was expected.
     pub fn open(dir: &Path) -> Result<Self, FormatError> {
         let manifest = Manifest::read(dir)?;
-        let mut parts = Vec::new();
-        for list in lists(dir)? {
-            parts.extend(parts::read_list(&list)?);
+        let ranks: Result<Vec<Rank>, _> = (0..manifest.ranks.n_recording()).map(|rank| Rank::read(dir, rank)).collect();
+        let ranks = ranks?;
+        match ranks.iter().map(|rank| rank.through).min() {
+            None | Some(0) => Err(FormatError::Empty { path: dir.to_owned() }),
+            Some(last_step) => Ok(Self { dir: dir.to_owned(), manifest, ranks, last_step }),
         }
-        let last_step = parts.iter().filter(|part| part.table == Table::Steps).map(|part| part.last_step).max();
-        let Some(last_step) = last_step else {
-            return Err(FormatError::Empty { path: dir.to_owned() });
-        };
-        Ok(Self { dir: dir.to_owned(), manifest, parts, last_step })
     }
 
     /// The run directory.
@@ -60,14 +79,47 @@ impl Run {
         self.manifest.status == Status::Finished
     }
 
-    /// The last step that is complete in every table.
+    /// The last step that is complete in every table of every rank.
     pub fn last_step(&self) -> i64 {
         self.last_step
     }
 
-    /// The listed part files of a table, in order of writing.
+    /// Steps that were to be recorded and could not be kept.
+    pub fn dropped_steps(&self) -> u64 {
+        let known = self.ranks.iter().map(|rank| rank.dropped_steps).max().unwrap_or(0);
+        known.max(self.manifest.losses.dropped_steps)
+    }
+
+    /// Ranges of steps, ends included, that should be there up to [`last_step`](Self::last_step) and are not.
+    ///
+    /// # Errors
+    /// [`FormatError`] if `steps` cannot be read.
+    pub fn missing_steps(&self) -> Result<Vec<(i64, i64)>, FormatError> {
+        let mut missing: Vec<(i64, i64)> = Vec::new();
+        let mut expected = 1;
+        for batch in self.steps() {
+            for &step in batch?.step.values() {
+                for absent in (expected..step).filter(|&step| self.manifest.cadence.includes(step)) {
+                    match missing.last_mut() {
+                        Some((_, last)) if *last + 1 == absent => *last = absent,
+                        _ => missing.push((absent, absent)),
+                    }
+                }
+                expected = step + 1;
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The listed part files of a table, rank by rank in order of writing.
     pub fn parts(&self, table: Table) -> impl Iterator<Item = &PartEntry> {
-        self.parts.iter().filter(move |part| part.table == table)
+        self.ranked_parts(table).map(|(_, part)| part)
+    }
+
+    fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
+        let ranked =
+            self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
+        ranked.filter(move |(_, part)| part.table == table)
     }
 
     /// Files in the tables' folders that no list names: left by a crash, or by someone else. They are never read.
@@ -107,7 +159,12 @@ impl Run {
         self.batches(Table::Tensors, TensorBatch::new)
     }
 
-    /// Rows of `steps`.
+    /// Rows of `scalars` up to the last complete step.
+    pub fn scalars(&self) -> impl Iterator<Item = Result<ScalarBatch, FormatError>> {
+        self.batches(Table::Scalars, ScalarBatch::new)
+    }
+
+    /// Rows of `steps` up to the last complete step.
     pub fn steps(&self) -> impl Iterator<Item = Result<StepBatch, FormatError>> {
         self.batches(Table::Steps, StepBatch::new)
     }
@@ -117,59 +174,48 @@ impl Run {
         table: Table,
         decode: fn(&Source<'_>) -> Result<T, FormatError>,
     ) -> impl Iterator<Item = Result<T, FormatError>> {
-        self.parts(table).flat_map(move |part| match self.read_part(part) {
+        self.ranked_parts(table).flat_map(move |(rank, part)| match read_part(&self.dir, part, self.last_step) {
             Err(fault) => vec![Err(fault)],
             Ok(batches) => {
                 let path = self.dir.join(part.relative_path());
-                let decode = |batch: &RecordBatch| decode(&Source { batch, path: &path, manifest: &self.manifest });
-                batches.iter().map(decode).collect()
+                let source = |batch| Source { batch, path: &path, manifest: &self.manifest, rank: rank as u32 };
+                batches.iter().map(|batch| decode(&source(batch))).collect()
             }
         })
     }
-
-    /// A part's rows up to the last complete step, after checking its length, digest, columns and number of rows.
-    fn read_part(&self, part: &PartEntry) -> Result<Vec<RecordBatch>, FormatError> {
-        let path = self.dir.join(part.relative_path());
-        let found = fs_err::metadata(&path)?.len();
-        if found != part.bytes {
-            return Err(FormatError::PartSize { path, found, expected: part.bytes });
-        }
-        let bytes = fs_err::read(&path)?;
-        part.check(&path, &bytes)?;
-        let content = |reason| FormatError::Content { path: path.clone(), reason };
-        let mut batches = Vec::new();
-        let (rows, reader) = parquet_file::open_table(part.table, &path, bytes)?;
-        if rows != part.rows {
-            return Err(content(format!("{rows} rows: expected {}, as listed", part.rows)));
-        }
-        for batch in reader {
-            batches.push(batch.map_err(|source| content(source.to_string()))?);
-        }
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        if rows as u64 != part.rows {
-            return Err(content(format!("{rows} rows decoded: expected {}, as listed", part.rows)));
-        }
-        Ok(batches.iter().map(|batch| self.complete_steps(batch)).collect())
-    }
-
-    /// Rows are sorted by step, so those of complete steps come first.
-    fn complete_steps(&self, batch: &RecordBatch) -> RecordBatch {
-        let step = batch.column_by_name("step").and_then(|column| column.as_any().downcast_ref::<Int64Array>());
-        let complete = step.map_or(0, |step| step.values().partition_point(|&step| step <= self.last_step));
-        batch.slice(0, complete)
-    }
 }
 
-/// The lists of parts, one per rank, in order of rank.
-fn lists(dir: &Path) -> Result<Vec<PathBuf>, FormatError> {
-    let mut lists = Vec::new();
-    for entry in fs_err::read_dir(dir)? {
-        let name = entry?.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("parts-r") && name.ends_with(".jsonl") {
-            lists.push(dir.join(name.as_ref()));
-        }
+/// A part's rows up to a step, after checking its length, digest, columns and number of rows.
+pub(crate) fn read_part(dir: &Path, part: &PartEntry, last_step: i64) -> Result<Vec<RecordBatch>, FormatError> {
+    let path = place(dir, part);
+    let found = fs_err::metadata(&path)?.len();
+    if found != part.bytes {
+        return Err(FormatError::PartSize { path, found, expected: part.bytes });
     }
-    lists.sort();
-    Ok(lists)
+    let bytes = fs_err::read(&path)?;
+    part.check(&path, &bytes)?;
+    let content = |reason| FormatError::Content { path: path.clone(), reason };
+    let (rows, reader) = parquet_file::open_table(part.table, &path, bytes)?;
+    if rows != part.rows {
+        return Err(content(format!("{rows} rows: expected {}, as listed", part.rows)));
+    }
+    let batches: Result<Vec<RecordBatch>, _> = reader.collect();
+    let batches = batches.map_err(|source| content(source.to_string()))?;
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if rows as u64 != part.rows {
+        return Err(content(format!("{rows} rows decoded: expected {}, as listed", part.rows)));
+    }
+    Ok(batches.iter().map(|batch| steps_through(batch, last_step)).collect())
+}
+
+/// Where a listed part is: in its table's folder, or set aside by a resumption that has not replaced the list yet.
+fn place(dir: &Path, part: &PartEntry) -> PathBuf {
+    let (usual, aside) = (dir.join(part.relative_path()), dir.join(SUPERSEDED).join(part.relative_path()));
+    if !usual.exists() && aside.exists() { aside } else { usual }
+}
+
+/// Rows are sorted by step, so those of earlier steps come first.
+fn steps_through(batch: &RecordBatch, last_step: i64) -> RecordBatch {
+    let step = batch.column_by_name("step").and_then(|column| column.as_primitive_opt::<Int64Type>());
+    batch.slice(0, step.map_or(0, |step| step.values().partition_point(|&step| step <= last_step)))
 }

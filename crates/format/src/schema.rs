@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-/// The version of everything this module and the manifest define. Readers refuse newer ones.
-pub const SCHEMA_VERSION: u64 = 1;
+/// The version of everything this module and the manifest define. Readers refuse others.
+pub const SCHEMA_VERSION: u64 = 2;
 
 /// A table of the run directory; each is a folder of part files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -20,13 +20,17 @@ pub enum Table {
     Histograms,
     /// Health of each tensor at each step, over every element.
     Tensors,
-    /// Scalars of each step. Written last: a step without its row here is not complete.
+    /// Scalars of the user's own.
+    Scalars,
+    /// Scalars of each step. Written last.
     Steps,
 }
 
 /// How a column is encoded in Parquet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
+    /// Dictionary of long runs, for the columns that rows are grouped by.
+    Runs,
     /// Dictionary, for columns of few distinct values.
     Dictionary,
     /// `DELTA_BINARY_PACKED`, for integers that grow or stay small.
@@ -52,7 +56,7 @@ pub struct Column {
 
 impl Table {
     /// Every table, in the order in which a flush publishes them.
-    pub const ALL: [Self; 4] = [Self::Magnitudes, Self::Histograms, Self::Tensors, Self::Steps];
+    pub const ALL: [Self; 5] = [Self::Magnitudes, Self::Histograms, Self::Tensors, Self::Scalars, Self::Steps];
 
     /// The folder's name.
     pub fn name(self) -> &'static str {
@@ -60,20 +64,27 @@ impl Table {
             Self::Magnitudes => "magnitudes",
             Self::Histograms => "histograms",
             Self::Tensors => "tensors",
+            Self::Scalars => "scalars",
             Self::Steps => "steps",
         }
     }
 
     /// The columns in order.
     pub fn columns(self) -> Vec<Column> {
-        let step = required("step", DataType::Int64, Encoding::Dictionary, "optimizer step, counted from 1");
-        let tensor = required("tensor", DataType::Utf8, Encoding::Dictionary, "name of the parameter tensor");
-        let quantity = required("quantity", DataType::Utf8, Encoding::Dictionary, "what the magnitudes are of");
+        let step_encoding = if self == Self::Steps { Encoding::Delta } else { Encoding::Runs };
+        let step = required("step", DataType::Int64, step_encoding, "optimizer step, counted from 1");
+        let tensor = required("tensor", DataType::Utf8, Encoding::Runs, "name of the parameter tensor");
+        let quantity = required("quantity", DataType::Utf8, Encoding::Runs, "what the magnitudes are of");
         let own = match self {
             Self::Magnitudes => vec![
                 required("element", DataType::Int64, Encoding::Delta, "index into the flattened tensor"),
                 nullable("magnitude", DataType::Float32, Encoding::Plain, "absolute value; null if not a number"),
-                required("negative", DataType::Boolean, Encoding::Plain, "whether the value is below zero"),
+                nullable(
+                    "negative",
+                    DataType::Boolean,
+                    Encoding::Plain,
+                    "whether below zero; null if signs are not kept",
+                ),
             ],
             Self::Histograms => vec![
                 required("bin", DataType::Int32, Encoding::Delta, "floor(40·log10 magnitude)"),
@@ -89,16 +100,26 @@ impl Table {
                 nullable("max", DataType::Float32, Encoding::Plain, "greatest finite magnitude"),
                 required("sum_of_squares", DataType::Float64, Encoding::Plain, "over all finite elements"),
             ],
+            Self::Scalars => vec![
+                required("name", DataType::Utf8, Encoding::Runs, "as the training loop calls it"),
+                nullable("value", DataType::Float64, Encoding::Plain, "its value; null if not a number"),
+            ],
             Self::Steps => vec![
                 nullable("epoch", DataType::Int32, Encoding::Dictionary, "pass over the data, counted from 1"),
                 required("time", timestamp(), Encoding::Delta, "wall-clock time, a label only"),
                 nullable("loss", DataType::Float64, Encoding::Plain, "as the training loop computed it"),
                 nullable("learning_rate", DataType::Float64, Encoding::Plain, "of this step"),
                 nullable("loss_scale", DataType::Float64, Encoding::Plain, "divided out of the recorded gradients"),
+                required(
+                    "overflow",
+                    DataType::Boolean,
+                    Encoding::Plain,
+                    "whether scaled gradients were not all finite",
+                ),
             ],
         };
         let shared = match self {
-            Self::Steps => vec![step],
+            Self::Steps | Self::Scalars => vec![step],
             Self::Magnitudes | Self::Histograms | Self::Tensors => vec![step, tensor, quantity],
         };
         shared.into_iter().chain(own).collect()
@@ -115,7 +136,7 @@ impl Table {
         match self {
             Self::Magnitudes | Self::Histograms => 4,
             Self::Tensors => 3,
-            Self::Steps => 1,
+            Self::Steps | Self::Scalars => 1,
         }
     }
 }

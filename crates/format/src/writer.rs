@@ -1,109 +1,77 @@
 //! Steps in, part files out.
 //!
-//! Rows are buffered per table and published together, the `steps` table last: a step whose row is listed there is
-//! complete in every table. What a crash loses is what was buffered: the steps of the last
-//! [`WriterOptions::flush_secs`] seconds, and never much more than [`WriterOptions::flush_rows`] rows of a table.
+//! Rows are buffered per table and published together; then one line in the list of parts says up to which step the run
+//! is complete. What a crash loses is what was buffered: the steps of the last [`WriterOptions::flush_secs`] seconds.
+//!
+//! A disk that fails loses nothing at once: encoded parts are kept and written anew every `flush_secs` seconds,
+//! meanwhile steps are buffered, and only when [`WriterOptions::flush_rows`] rows wait are further steps dropped, counted and
+//! said in `run.json`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
-use epsiloscope_histogram::{Histogram, Summary};
-
-use crate::GRADIENT;
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, TableRows};
 use crate::error::FormatError;
-use crate::manifest::{self, Manifest, Status, TableTotals, Totals};
-use crate::parquet_file::encode_table;
-use crate::parts::{self, PartEntry, digest, part_name};
-use crate::publish::{publish, sync_dir};
+use crate::fs::{Disk, FileSystem};
+use crate::manifest::{self, Losses, Manifest, Status, Totals};
+use crate::parquet_file::part_metadata;
+use crate::part_encoder::encode_part;
+use crate::parts::{self, Commit, PartEntry, digest, list_name, part_name};
+use crate::publish::publish_on;
+use crate::record::StepRecord;
 use crate::schema::Table;
 
 /// When buffered rows become part files.
 #[derive(Clone, Copy, Debug)]
 pub struct WriterOptions {
-    /// Rows of one table after which a part file is due. `magnitudes` never exceed it, the other tables by a step at
-    /// most. A million magnitudes take 6 MiB.
+    /// Rows of one table after which part files are due; a part holds less than twice as many. Half a million
+    /// magnitudes take 2 MiB.
     pub flush_rows: usize,
-    /// Seconds that rows wait, at most, while steps keep coming.
+    /// Seconds that a step waits at most, as long as [`RunWriter::flush_if_due`] is called.
     pub flush_secs: f64,
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { flush_rows: 1_000_000, flush_secs: 30.0 }
+        Self { flush_rows: 500_000, flush_secs: 5.0 }
     }
 }
 
-/// Everything recorded of one step.
-#[derive(Clone, Debug, Default)]
-pub struct StepRecord {
-    /// Optimizer step, counted from 1.
-    pub step: i64,
-    /// Scalars.
-    pub scalars: StepScalars,
-    /// One per tensor and quantity, in ascending order of both.
-    pub observations: Vec<Observation>,
-}
-
-/// The scalars of a step.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StepScalars {
-    /// Pass over the data, counted from 1.
-    pub epoch: Option<i32>,
-    /// Microseconds since 1970, UTC.
-    pub time_micros: i64,
-    /// As the training loop computed it.
-    pub loss: Option<f64>,
-    /// Of this step.
-    pub learning_rate: Option<f64>,
-    /// Divided out of the recorded gradients.
-    pub loss_scale: Option<f64>,
-}
-
-/// One quantity of one tensor at one step.
-#[derive(Clone, Debug)]
-pub struct Observation {
-    /// Index into [`Manifest::tensors`].
-    pub tensor: usize,
-    /// Index into [`Manifest::quantities`].
-    pub quantity: usize,
-    /// Of every element.
-    pub histogram: Histogram,
-    /// Of every element.
-    pub summary: Summary,
-    /// Values of the recorded elements, if any.
-    pub sample: Option<Sample>,
-}
-
-/// Values of some elements, signs included.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// Indices into the flattened tensor, ascending; shared by every step.
-    pub elements: Arc<[i64]>,
-    /// One value per element.
-    pub values: Vec<f32>,
-}
-
-/// The only writer of a run; dropping it without [`finish`](Self::finish) leaves a readable run marked `running`.
+/// The only writer of a rank of a run; dropping it without [`finish`](Self::finish) leaves a readable run marked
+/// `running`.
 pub struct RunWriter {
-    dir: PathBuf,
-    manifest: Manifest,
-    options: WriterOptions,
-    buffers: Buffers,
-    last_flush: Instant,
-    next_part: u64,
-    totals: Totals,
-    /// Set while part files are published: if that fails, rows are lost and later ones must not follow.
-    rows_lost: bool,
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) dir: PathBuf,
+    pub(crate) rank: u32,
+    pub(crate) generation: u32,
+    pub(crate) manifest: Manifest,
+    pub(crate) options: WriterOptions,
+    pub(crate) buffers: Buffers,
+    /// Encoded, and not on disk yet.
+    pub(crate) unpublished: Option<Unpublished>,
+    pub(crate) last_attempt: Instant,
+    pub(crate) next_part: u64,
+    /// The step up to which everything is buffered or published.
+    pub(crate) through: i64,
+    pub(crate) totals: Totals,
+    pub(crate) losses: Losses,
+    /// Whether the last attempt to write failed.
+    pub(crate) is_failing: bool,
+    /// Whether the end of the list may be torn, so that it must be written anew.
+    pub(crate) is_list_torn: bool,
     /// Released by the operating system when the process ends, however it ends.
-    _lock: fs_err::File,
+    pub(crate) _lock: fs_err::File,
 }
 
-/// The only rank there is until several processes record one run.
-const RANK: u32 = 0;
+/// What a flush has still to do.
+pub(crate) struct Unpublished {
+    /// Parts whose files are still to be written.
+    files: Vec<(PartEntry, Vec<u8>)>,
+    commit: Commit,
+    n_steps: u64,
+}
 
 impl RunWriter {
     /// Makes the run directory and writes its manifest.
@@ -111,30 +79,68 @@ impl RunWriter {
     /// # Errors
     /// [`FormatError::AlreadyARun`] if there is a manifest, [`FormatError::Locked`] if another process records
     /// into it, [`FormatError::Io`] if the directory cannot be written.
-    pub fn create(dir: &Path, mut manifest: Manifest, options: WriterOptions) -> Result<Self, FormatError> {
-        fs_err::create_dir_all(dir)?;
-        let lock = lock(dir)?;
-        if dir.join(manifest::FILE_NAME).exists() {
+    pub fn create(dir: &Path, manifest: Manifest, options: WriterOptions) -> Result<Self, FormatError> {
+        Self::create_on(Arc::new(Disk), dir, 0, manifest, options)
+    }
+
+    /// [`create`](Self::create) for one of several ranks, on any file system.
+    ///
+    /// Rank 0 writes the manifest; the others only their part files, and may begin before or after it.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub fn create_on(
+        fs: Arc<dyn FileSystem>,
+        dir: &Path,
+        rank: u32,
+        manifest: Manifest,
+        options: WriterOptions,
+    ) -> Result<Self, FormatError> {
+        fs.create_dir_all(dir)?;
+        let lock = lock(dir, rank)?;
+        let mark = if rank == 0 { manifest::FILE_NAME.to_owned() } else { list_name(rank) };
+        if dir.join(mark).exists() {
             return Err(FormatError::AlreadyARun { path: dir.to_owned() });
         }
         for table in Table::ALL {
-            fs_err::create_dir_all(dir.join(table.name()))?;
+            fs.create_dir_all(&dir.join(table.name()))?;
         }
-        sync_dir(dir)?;
+        fs.sync_dir(dir)?;
+        let writer = Self::new(fs, dir, rank, lock, manifest, options);
+        if rank == 0 {
+            writer.manifest.write(&*writer.fs, dir)?;
+        }
+        Ok(writer)
+    }
+
+    pub(crate) fn new(
+        fs: Arc<dyn FileSystem>,
+        dir: &Path,
+        rank: u32,
+        lock: fs_err::File,
+        mut manifest: Manifest,
+        options: WriterOptions,
+    ) -> Self {
         manifest.quantities.sort();
         manifest.tensors.sort_by(|a, b| a.name.cmp(&b.name));
-        manifest.write(dir)?;
-        Ok(Self {
+        Self {
+            fs,
             dir: dir.to_owned(),
+            rank,
+            generation: 0,
             manifest,
             options,
             buffers: Buffers::default(),
-            last_flush: Instant::now(),
+            unpublished: None,
+            last_attempt: Instant::now(),
             next_part: 0,
+            through: 0,
             totals: Totals { steps: 0, tables: BTreeMap::new() },
-            rows_lost: false,
+            losses: Losses::default(),
+            is_failing: false,
+            is_list_torn: false,
             _lock: lock,
-        })
+        }
     }
 
     /// The manifest, its tensors and quantities in the order that observations refer to.
@@ -142,119 +148,210 @@ impl RunWriter {
         &self.manifest
     }
 
+    /// What could not be kept so far.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
     /// Takes one step; publishes part files when they are due.
     ///
     /// # Errors
-    /// [`FormatError`] if a part cannot be published; what was published before stays readable.
-    pub fn append(&mut self, record: &StepRecord) -> Result<(), FormatError> {
-        for observation in &record.observations {
-            self.append_sample(record.step, observation)?;
-            let is_gradient = self.manifest.quantities[observation.quantity] == GRADIENT;
-            if self.manifest.histograms || !is_gradient {
-                self.buffers.histograms.push(record.step, observation);
-            }
-            self.buffers.tensors.push(record.step, observation);
+    /// [`FormatError`] once when writing begins to fail. The writer goes on: see this module's first words.
+    pub fn append(&mut self, record: StepRecord) -> Result<(), FormatError> {
+        let is_full = self.options.flush_rows <= self.buffers.longest();
+        if is_full && self.unpublished.is_some() {
+            self.drop_steps(1);
+        } else {
+            self.through = record.step;
+            self.buffers.push(record, &self.manifest);
         }
-        self.buffers.steps.push(record);
-        self.totals.steps += 1;
-        let due = self.last_flush.elapsed().as_secs_f64() >= self.options.flush_secs;
-        if due || self.buffers.longest() >= self.options.flush_rows {
-            self.flush()?;
-        }
-        Ok(())
+        self.flush_if_due()
     }
 
-    /// A step too large for one part goes on in the next; it counts once its row in `steps` is published.
-    fn append_sample(&mut self, step: i64, observation: &Observation) -> Result<(), FormatError> {
-        let len = observation.sample.as_ref().map_or(0, |sample| sample.values.len());
-        let mut start = 0;
-        while start < len {
-            let room = self.options.flush_rows.saturating_sub(self.buffers.longest());
-            if room == 0 {
-                self.flush()?;
-                continue;
-            }
-            let end = len.min(start + room);
-            self.buffers.magnitudes.push(step, observation, start..end);
-            start = end;
+    /// Takes scalars of a step that came before, recorded or not.
+    pub fn append_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
+        if self.buffers.longest() < self.options.flush_rows || self.unpublished.is_none() {
+            self.through = self.through.max(step);
+            self.buffers.push_scalars(step, scalars);
         }
-        Ok(())
     }
 
-    /// Publishes what is buffered and marks the run finished.
+    /// Counts steps that were to be recorded and never came.
+    pub fn drop_steps(&mut self, n_steps: u64) {
+        self.losses.dropped_steps += n_steps;
+    }
+
+    /// Publishes part files if they are due.
     ///
     /// # Errors
-    /// [`FormatError`] if that cannot be written; the run then stays marked `running`.
-    pub fn finish(mut self) -> Result<(), FormatError> {
-        self.flush()?;
-        self.manifest.status = Status::Finished;
-        self.manifest.finished = Some(manifest::now());
-        self.manifest.totals = Some(self.totals.clone());
-        self.manifest.write(&self.dir)
+    /// As for [`append`](Self::append).
+    pub fn flush_if_due(&mut self) -> Result<(), FormatError> {
+        let is_full = self.unpublished.is_none() && self.options.flush_rows <= self.buffers.longest();
+        if !is_full && !self.until_due().is_zero() {
+            return Ok(());
+        }
+        let was_failing = self.is_failing;
+        self.flush().or_else(|fault| if was_failing { Ok(()) } else { Err(fault) })
     }
 
-    /// Marks the run failed, after publishing what is buffered, unless publishing is what failed.
-    ///
-    /// # Errors
-    /// [`FormatError`] if that cannot be written either; the run then stays marked `running`.
-    pub fn fail(mut self) -> Result<(), FormatError> {
-        let published = if self.rows_lost { Ok(()) } else { self.flush() };
-        self.manifest.status = Status::Failed;
-        self.manifest.finished = Some(manifest::now());
-        self.manifest.write(&self.dir).and(published)
+    /// How long until [`flush_if_due`](Self::flush_if_due) has something to do.
+    pub fn until_due(&self) -> Duration {
+        let period = Duration::try_from_secs_f64(self.options.flush_secs).unwrap_or(Duration::MAX);
+        period.saturating_sub(self.last_attempt.elapsed())
     }
 
     /// Publishes what is buffered; the run goes on.
     ///
     /// # Errors
-    /// [`FormatError`] if a part cannot be published; what was published before stays readable.
+    /// [`FormatError`] if that fails; it is tried again when the next flush is due, and nothing is lost yet.
     pub fn flush(&mut self) -> Result<(), FormatError> {
-        self.rows_lost = true;
-        let buffers = std::mem::take(&mut self.buffers);
-        for (table, rows) in buffers.into_rows(&self.manifest) {
-            if let Some((batch, steps)) = rows {
-                self.publish_part(table, &batch, steps)?;
+        self.last_attempt = Instant::now();
+        let flushed = self.publish_waiting().and_then(|()| {
+            self.encode_buffers()?;
+            self.publish_waiting()
+        });
+        self.is_failing = flushed.is_err();
+        if let Err(fault) = &flushed {
+            self.losses.note(fault.to_string());
+        }
+        flushed
+    }
+
+    /// Publishes what is buffered and marks the run finished.
+    ///
+    /// # Errors
+    /// [`FormatError`] if that cannot be written; the run is then marked failed, if that is still possible.
+    pub fn finish(mut self) -> Result<Losses, FormatError> {
+        match self.flush() {
+            Ok(()) => self.end(Status::Finished)?,
+            Err(fault) => {
+                self.losses.dropped_steps += self.n_unpublished_steps();
+                // The fault that came first is the one to tell.
+                let _ = self.end(Status::Failed);
+                return Err(fault);
             }
         }
-        self.next_part += 1;
-        self.last_flush = Instant::now();
-        self.rows_lost = false;
+        Ok(self.losses)
+    }
+
+    /// Marks the run failed for a reason of the caller's, after publishing what is buffered.
+    ///
+    /// # Errors
+    /// [`FormatError`] if that cannot be written; the run then stays marked `running`.
+    pub fn fail(mut self, reason: String) -> Result<(), FormatError> {
+        self.losses.note(reason);
+        let flushed = self.flush();
+        self.end(Status::Failed).and(flushed)
+    }
+
+    fn n_unpublished_steps(&self) -> u64 {
+        self.buffers.n_steps() as u64 + self.unpublished.as_ref().map_or(0, |flush| flush.n_steps)
+    }
+
+    fn end(&mut self, status: Status) -> Result<(), FormatError> {
+        if self.rank != 0 {
+            return Ok(());
+        }
+        self.manifest.status = status;
+        self.manifest.finished = Some(manifest::now());
+        self.manifest.losses = self.losses.clone();
+        self.manifest.totals = (status == Status::Finished).then(|| self.totals.clone());
+        self.manifest.write(&*self.fs, &self.dir)
+    }
+
+    /// Turns buffered rows into the bytes of part files.
+    fn encode_buffers(&mut self) -> Result<(), FormatError> {
+        let buffers = std::mem::take(&mut self.buffers);
+        let n_steps = buffers.n_steps() as u64;
+        let mut files = Vec::new();
+        for rows in buffers.tables().into_iter().filter(|rows| self.rank == 0 || rows.table() != Table::Steps) {
+            let n_parts = (rows.len() / self.options.flush_rows.max(1)).max(1);
+            let bound = |part: usize| rows.len() * part / n_parts;
+            for range in (0..n_parts).map(|part| bound(part)..bound(part + 1)).filter(|range| !range.is_empty()) {
+                let file = part_name(self.rank, self.next_part + files.len() as u64);
+                files.push(self.encode(file, rows, range)?);
+            }
+        }
+        if !files.is_empty() {
+            self.next_part += files.len() as u64;
+            let commit = Commit {
+                generation: self.generation,
+                through: self.through,
+                dropped_steps: self.losses.dropped_steps,
+                parts: files.iter().map(|(entry, _)| entry.clone()).collect(),
+            };
+            self.unpublished = Some(Unpublished { files, commit, n_steps });
+        }
         Ok(())
     }
 
-    fn publish_part(&mut self, table: Table, batch: &RecordBatch, steps: (i64, i64)) -> Result<(), FormatError> {
-        let file = part_name(RANK, self.next_part);
-        let dir = self.dir.join(table.name());
-        let metadata = [
-            ("epsiloscope.table", table.name().to_owned()),
-            ("epsiloscope.run", self.manifest.run.clone()),
-            ("epsiloscope.magnitudes", format!("{:?}", self.manifest.magnitudes)),
-            ("epsiloscope.zeros_nan_infinities", "counted in table tensors, absent from histograms".to_owned()),
-        ];
-        let bytes = encode_table(table, batch, &metadata)
-            .map_err(|source| FormatError::Parquet { path: dir.join(&file), source })?;
-        publish(&dir, &file, &bytes)?;
+    fn encode(
+        &self,
+        file: String,
+        rows: &dyn TableRows,
+        range: std::ops::Range<usize>,
+    ) -> Result<(PartEntry, Vec<u8>), FormatError> {
+        let table = rows.table();
+        let metadata = part_metadata(table, &self.manifest);
+        let bytes = encode_part(table, &metadata, |part| rows.encode(range.clone(), &self.manifest, part))
+            .map_err(|source| FormatError::Parquet { path: self.dir.join(table.name()).join(&file), source })?;
         let entry = PartEntry {
             table,
             file,
-            generation: 0,
-            rows: batch.num_rows() as u64,
-            first_step: steps.0,
-            last_step: steps.1,
+            rows: range.len() as u64,
+            first_step: rows.step(range.start),
+            last_step: rows.step(range.end - 1),
             bytes: bytes.len() as u64,
             digest: digest(&bytes),
         };
-        parts::append(&self.dir, RANK, &entry)?;
-        let total: &mut TableTotals = self.totals.tables.entry(table).or_default();
-        total.parts += 1;
-        total.rows += entry.rows;
-        total.bytes += entry.bytes;
+        Ok((entry, bytes))
+    }
+
+    /// Writes encoded parts, then the line that lists them. What is done stays done if a later call fails.
+    fn publish_waiting(&mut self) -> Result<(), FormatError> {
+        let Some(waiting) = &mut self.unpublished else { return Ok(()) };
+        while let Some((entry, bytes)) = waiting.files.first() {
+            publish_on(&*self.fs, &self.dir.join(entry.table.name()), &entry.file, bytes)?;
+            waiting.files.remove(0);
+        }
+        let commit = waiting.commit.clone();
+        self.list(&commit)?;
+        self.unpublished = None;
+        commit.parts.iter().for_each(|part| self.totals.add(part));
+        Ok(())
+    }
+
+    /// Adds a commit to the list. Half a line may be left where that fails: then the list is written anew.
+    fn list(&mut self, commit: &Commit) -> Result<(), FormatError> {
+        let path = self.dir.join(list_name(self.rank));
+        let reason = |source: serde_json::Error| source.to_string();
+        let line = parts::line(commit).map_err(|source| FormatError::PartList {
+            path: path.clone(),
+            line: 0,
+            reason: reason(source),
+        })?;
+        if self.is_list_torn {
+            let mut text = if path.exists() { fs_err::read(&path)? } else { Vec::new() };
+            text.truncate(parts::complete_lines(&text).len());
+            // The line may have got there whole, and only its fsync failed.
+            if !text.ends_with(&line) {
+                text.extend(line);
+            }
+            publish_on(&*self.fs, &self.dir, &list_name(self.rank), &text)?;
+        } else {
+            self.is_list_torn = true;
+            let mut file = self.fs.append(&path)?;
+            file.write_all(&line)?;
+            file.sync_all()?;
+        }
+        self.is_list_torn = false;
         Ok(())
     }
 }
 
-fn lock(dir: &Path) -> Result<fs_err::File, FormatError> {
-    let path = dir.join(format!("lock-r{RANK:03}"));
+/// Makes the caller the rank's only writer.
+pub(crate) fn lock(dir: &Path, rank: u32) -> Result<fs_err::File, FormatError> {
+    let path = dir.join(format!("lock-r{rank:03}"));
     let file = fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
     match file.file().try_lock() {
         Ok(()) => Ok(file),

@@ -26,9 +26,9 @@ pub(crate) const MAGNITUDE_MASK: u32 = 0x7fff_ffff;
 const MIN_NORMAL_BITS: u32 = 0x0080_0000;
 const INFINITY_BITS: u32 = 0x7f80_0000;
 
-const LOW_BITS: u32 = 18;
-const CELL_WIDTH: u32 = 1 << LOW_BITS;
-const N_CELLS: usize = 1 << (31 - LOW_BITS);
+pub(crate) const LOW_BITS: u32 = 18;
+pub(crate) const CELL_WIDTH: u32 = 1 << LOW_BITS;
+pub(crate) const N_CELLS: usize = 1 << (31 - LOW_BITS);
 const INFINITY_CELL: usize = (INFINITY_BITS >> LOW_BITS) as usize;
 
 /// Slots: where the integer table sends a float. A normal float's slot is its bin plus [`BIAS`](slot::BIAS).

@@ -21,6 +21,7 @@
 
 pub mod bins;
 mod counter;
+pub mod device;
 mod histogram;
 mod summary;
 

@@ -67,15 +67,23 @@
 //! bytes per recorded element and step.
 
 mod builder;
+mod device;
+mod device_moments;
+mod engine;
 mod error;
+mod frozen;
+mod host;
+mod moments_file;
 mod recorder;
 mod sampling;
+mod selection;
 mod watched;
 mod writer;
 
-pub use builder::{DEFAULT_MAGNITUDES, RecorderBuilder};
-pub use epsiloscope_format::{MagnitudePolicy, Mode, OptimizerSettings, WriterOptions};
+pub use builder::{CountOn, DEFAULT_MAGNITUDES, RecorderBuilder, Shard};
+pub use epsiloscope_format::{Losses, MagnitudePolicy, Mode, OptimizerSettings, WriterOptions};
 pub use epsiloscope_moments::Optimizer;
 pub use error::RecorderError;
-pub use recorder::{Recorder, StepInfo};
-pub use writer::QUEUE_STEPS;
+pub use frozen::FrozenWeights;
+pub use recorder::{FINISH_PATIENCE, Health, Recorder, StepInfo};
+pub use writer::{DROP_PATIENCE, QUEUE_STEPS, WhenFull};

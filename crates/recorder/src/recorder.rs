@@ -1,32 +1,54 @@
 //! The recorder in the training loop.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use epsiloscope_format::{GRADIENT, Manifest, Observation, OptimizerSettings, StepRecord, StepScalars};
-use epsiloscope_histogram::Counter;
-use epsiloscope_moments::Optimizer;
-use tch::Tensor;
+use epsiloscope_format::{Cadence, Losses, OptimizerSettings, StepRecord, StepScalars};
 use tch::nn::VarStore;
+use tch::{TchError, Tensor};
 
 use crate::builder::RecorderBuilder;
+use crate::engine::{Engine, Wanted};
 use crate::error::RecorderError;
-use crate::watched::{Watched, observe};
-use crate::writer::{BackgroundWriter, Failure, keep_failure};
+use crate::moments_file;
+use crate::watched::{Preparation, Watched};
+use crate::writer::{BackgroundWriter, DROP_PATIENCE, Shared};
+
+/// How long [`Recorder::finish`] waits for a disk that takes nothing.
+pub const FINISH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the training loop knows of a step and the recorder does not.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StepInfo {
+pub struct StepInfo<'a> {
     /// Pass over the data, counted from 1.
     pub epoch: Option<i32>,
     /// The loss.
     pub loss: Option<f64>,
     /// The learning rate of this step.
     pub learning_rate: Option<f64>,
-    /// The loss scale that was divided out of the gradients.
+    /// The loss scale: with [`RecorderBuilder::scaled_gradients`] the gradients still carry it. With a loss scale, a
+    /// step whose gradients are not all finite is marked as an overflow and does not reach the moments, as the
+    /// optimizer skips it.
     pub loss_scale: Option<f64>,
     /// Whether to record the critical ε of every element after this step: at the end of each epoch, say.
     pub snapshot: bool,
+    /// Anything else worth a number: test accuracy, gradient norm.
+    pub scalars: &'a [(&'a str, f64)],
+}
+
+/// How a recording goes.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Steps that [`Recorder::step`] was called for, those before a resumption included.
+    pub steps: i64,
+    /// Steps that were to be recorded and could not be kept.
+    pub dropped_steps: u64,
+    /// Whether nothing is recorded any more.
+    pub has_stopped: bool,
+    /// The first thing that went wrong.
+    pub fault: Option<String>,
 }
 
 /// Records a training run; made by [`Recorder::builder`].
@@ -34,46 +56,33 @@ pub struct StepInfo {
 /// Dropped without [`finish`](Self::finish), it writes what it has and leaves the run marked `running`, readable up to
 /// its last step.
 pub struct Recorder {
-    tensors: Vec<Watched>,
-    /// Coupled weight decay on the model's device; `None` if there is none.
-    weight_decay: Option<Tensor>,
-    quantities: Quantities,
-    /// Steps recorded.
-    steps: i64,
-    counter: Counter,
-    /// The gradient at hand.
-    values: Vec<f32>,
-    writer: BackgroundWriter,
-    failure: Failure,
+    pub(crate) tensors: Vec<Watched>,
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) preparation: Preparation,
+    pub(crate) options: StepOptions,
+    /// Steps taken.
+    pub(crate) steps: i64,
+    pub(crate) writer: BackgroundWriter,
+    pub(crate) shared: Arc<Shared>,
 }
 
-/// The indices of quantities in the manifest.
-pub(crate) struct Quantities {
-    gradient: usize,
-    critical_epsilon: Vec<(Optimizer, usize)>,
-}
-
-impl Quantities {
-    /// # Panics
-    /// If the manifest lacks a quantity.
-    pub(crate) fn new(manifest: &Manifest, optimizers: &[Optimizer]) -> Self {
-        let index = |name: &str| {
-            let found = manifest.quantities.iter().position(|quantity| quantity == name);
-            found.expect("the manifest lists every quantity that is recorded")
-        };
-        Self {
-            gradient: index(GRADIENT),
-            critical_epsilon: optimizers.iter().map(|&each| (each, index(&each.quantity()))).collect(),
-        }
-    }
-
-    fn critical_epsilon(&self, optimizer: Optimizer) -> Option<usize> {
-        self.critical_epsilon.iter().find(|(each, _)| *each == optimizer).map(|&(_, index)| index)
-    }
+/// What is recorded of which steps.
+pub(crate) struct StepOptions {
+    pub(crate) cadence: Cadence,
+    /// Whether there are moments to be kept.
+    pub(crate) has_moments: bool,
+    /// Whether critical ε are binned at every recorded step, not at snapshots alone.
+    pub(crate) critical_epsilon_every_step: bool,
+    /// Whether snapshots hold the values of every element.
+    pub(crate) snapshot_elements: bool,
+    /// Whether gradients carry the step's loss scale.
+    pub(crate) is_scaled: bool,
+    /// Whether this rank records anything at all.
+    pub(crate) is_recording: bool,
 }
 
 impl Recorder {
-    /// Begins to describe a recording of the tensors of `var_store` that require a gradient.
+    /// Begins to describe a recording of the trainable tensors of `var_store`.
     ///
     /// `settings` are those of the training loop's optimizer. Their β1 and β2 are also the decay rates behind every
     /// critical ε; where they are `None`, 0.9 and 0.999.
@@ -81,89 +90,139 @@ impl Recorder {
         RecorderBuilder::new(var_store, settings)
     }
 
-    pub(crate) fn new(
-        tensors: Vec<Watched>,
-        weight_decay: Option<Tensor>,
-        quantities: Quantities,
-        writer: BackgroundWriter,
-        failure: Failure,
-    ) -> Self {
-        let (counter, values) = (Counter::new(), Vec::new());
-        Self { tensors, weight_decay, quantities, steps: 0, counter, values, writer, failure }
-    }
-
     /// Records the gradients as they are now. Call it once per optimizer step, right before that step.
     ///
     /// A tensor without gradient is left out of this step, as the optimizer leaves it out. Never fails and never
-    /// panics: after a failure, which [`failure`](Self::failure) tells, it does nothing.
-    pub fn step(&mut self, info: &StepInfo) {
-        if self.failure.get().is_some() {
+    /// panics: what goes wrong, [`health`](Self::health) tells.
+    pub fn step(&mut self, info: &StepInfo<'_>) {
+        self.steps += 1;
+        let shared = Arc::clone(&self.shared);
+        if !self.options.is_recording || shared.has_stopped.load(Ordering::Relaxed) {
             return;
         }
-        let failure = Arc::clone(&self.failure);
-        match keep_failure(&failure, || self.record(info)) {
-            Some(record) => self.writer.send(record),
-            None => self.writer.close(),
+        match shared.contain(|| self.record(info)) {
+            Some(Some(record)) => self.writer.send(record),
+            Some(None) => {}
+            None => self.writer.close(DROP_PATIENCE),
         }
     }
 
-    /// Why recording ended early, if it did. Problems with files show some steps after they happened.
-    pub fn failure(&self) -> Option<&RecorderError> {
-        self.failure.get()
+    /// How the recording goes. Problems with files show some steps after they happened.
+    pub fn health(&self) -> Health {
+        Health {
+            steps: self.steps,
+            dropped_steps: self.shared.dropped_steps.load(Ordering::Relaxed),
+            has_stopped: self.shared.has_stopped.load(Ordering::Relaxed),
+            fault: self.shared.fault.get().map(ToString::to_string),
+        }
     }
 
-    /// Steps recorded so far.
+    /// The first thing that went wrong, if anything did. A failing disk is tried again; anything else ends the recording.
+    pub fn failure(&self) -> Option<&RecorderError> {
+        self.shared.fault.get()
+    }
+
+    /// Steps taken so far, those before a resumption included.
     pub fn steps(&self) -> i64 {
         self.steps
     }
 
-    /// Writes what is left and marks the run finished.
-    ///
-    /// # Errors
-    /// The first failure since recording started; what was complete before it stays readable.
-    pub fn finish(self) -> Result<(), RecorderError> {
-        let Self { mut writer, failure, .. } = self;
-        writer.finish();
-        // The writer's thread has ended, so this is the only owner.
-        Arc::into_inner(failure).and_then(std::sync::OnceLock::into_inner).map_or(Ok(()), Err)
+    /// Records numbers that belong to the last step but were not known then, such as a test accuracy at the end of an
+    /// epoch.
+    pub fn scalars(&mut self, scalars: &[(&str, f64)]) {
+        let scalars = scalars.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+        self.writer.send_scalars(self.steps, scalars);
     }
 
-    fn record(&mut self, info: &StepInfo) -> Result<StepRecord, RecorderError> {
+    /// Waits until every step so far is on disk, or the disk has refused it: worth calling where the training saves a
+    /// checkpoint, so that no step before it can be lost.
+    pub fn flush(&self) {
+        self.writer.flush();
+    }
+
+    /// Writes the moments behind critical ε to a safetensors file, to be given to [`RecorderBuilder::moments_from`]. Save
+    /// them where the training saves its checkpoint.
+    ///
+    /// # Errors
+    /// [`RecorderError::Moments`] if the file cannot be written.
+    pub fn save_moments(&self, path: &Path) -> Result<(), RecorderError> {
+        let moments = self.engine.moments().map_err(RecorderError::Count)?;
+        let names = self.tensors.iter().map(|tensor| tensor.name.clone());
+        moments_file::write(path, names.zip(moments).collect())
+    }
+
+    /// Writes what is left, marks the run finished, and says what could not be kept.
+    ///
+    /// # Errors
+    /// Why recording ended early, or why the end could not be written; what was complete stays readable.
+    pub fn finish(self) -> Result<Losses, RecorderError> {
+        let Self { mut writer, shared, .. } = self;
+        let losses = writer.finish(FINISH_PATIENCE)?;
+        // The writer's thread has dropped its handle, or does so now.
+        match losses {
+            Some(losses) => Ok(losses),
+            None => Err(fault_of(shared)),
+        }
+    }
+
+    fn record(&mut self, info: &StepInfo<'_>) -> Result<Option<StepRecord>, RecorderError> {
+        let is_recorded = info.snapshot || self.options.cadence.includes(self.steps);
+        if !is_recorded && !self.options.has_moments {
+            return Ok(None);
+        }
         // A guard, not `tch::no_grad`, which would leave gradients switched off after a panic.
         let _no_grad = tch::no_grad_guard();
         let time_micros = micros_since_epoch();
-        let mut observations = Vec::new();
-        for tensor in 0..self.tensors.len() {
-            let first = observations.len();
-            observations.extend(self.observe_gradient(tensor)?);
-            if info.snapshot {
-                self.observe_critical_epsilons(tensor, &mut observations);
-            }
-            observations[first..].sort_by_key(|observation| observation.quantity);
+        let scale = info.loss_scale.filter(|_| self.options.is_scaled);
+        // Rounded to a float before it multiplies, as PyTorch's GradScaler has it.
+        self.preparation.inverse_scale = scale.map(|scale| f64::from((1.0 / scale) as f32));
+        let gradients: Result<Vec<Option<Tensor>>, _> =
+            self.tensors.iter().map(|tensor| tensor.gradient(&self.preparation)).collect();
+        let gradients = gradients?;
+        let overflow = info.loss_scale.is_some() && !all_finite(&gradients).map_err(RecorderError::Count)?;
+        let wanted = self.wanted(info, is_recorded, overflow);
+        for (index, gradient) in gradients.iter().enumerate() {
+            let taken = self.engine.take(index, gradient.as_ref(), wanted);
+            taken.map_err(|source| self.torch_fault(index, source))?;
         }
-        self.steps += 1;
-        let StepInfo { epoch, loss, learning_rate, loss_scale, snapshot: _ } = *info;
-        let scalars = StepScalars { epoch, time_micros, loss, learning_rate, loss_scale };
-        Ok(StepRecord { step: self.steps, scalars, observations })
-    }
-
-    fn observe_gradient(&mut self, tensor: usize) -> Result<Option<Observation>, RecorderError> {
-        let watched = &mut self.tensors[tensor];
-        if !watched.read_gradient(self.weight_decay.as_ref(), &mut self.values)? {
+        if !is_recorded {
             return Ok(None);
         }
-        watched.update_moments(&self.values);
-        let sample = watched.sample(&self.values);
-        Ok(Some(observe((tensor, self.quantities.gradient), &self.values, &mut self.counter, sample)))
+        let observations = self.engine.collect().map_err(RecorderError::Count)?;
+        let StepInfo { epoch, loss, learning_rate, loss_scale, scalars, snapshot: _ } = *info;
+        let user_scalars = scalars.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+        let scalars = StepScalars { epoch, time_micros, loss, learning_rate, loss_scale, overflow };
+        Ok(Some(StepRecord { step: self.steps, scalars, user_scalars, observations }))
     }
 
-    fn observe_critical_epsilons(&mut self, tensor: usize, observations: &mut Vec<Observation>) {
-        for (optimizer, values) in self.tensors[tensor].critical_epsilons() {
-            if let Some(quantity) = self.quantities.critical_epsilon(optimizer) {
-                observations.push(observe((tensor, quantity), &values, &mut self.counter, None));
-            }
+    fn wanted(&self, info: &StepInfo<'_>, is_recorded: bool, overflow: bool) -> Wanted {
+        let moments = self.options.has_moments && !overflow;
+        let critical_epsilon = info.snapshot || self.options.critical_epsilon_every_step;
+        Wanted {
+            gradient: is_recorded,
+            moments,
+            critical_epsilon: is_recorded && self.options.has_moments && critical_epsilon,
+            elements: info.snapshot && self.options.snapshot_elements,
         }
     }
+
+    fn torch_fault(&self, index: usize, source: TchError) -> RecorderError {
+        RecorderError::Torch { tensor: self.tensors[index].name.clone(), source }
+    }
+}
+
+/// The fault that ended a recording; there is one if the writer's thread ended without finishing the run.
+fn fault_of(shared: Arc<Shared>) -> RecorderError {
+    let kept = Arc::into_inner(shared).and_then(|shared| shared.fault.into_inner());
+    kept.unwrap_or_else(|| RecorderError::Panicked { message: "the writer's thread ended".to_owned() })
+}
+
+/// Asks the device once.
+fn all_finite(gradients: &[Option<Tensor>]) -> Result<bool, TchError> {
+    let each: Result<Vec<Tensor>, TchError> =
+        gradients.iter().flatten().map(|gradient| gradient.f_isfinite()?.f_all()).collect();
+    let each = each?;
+    Ok(each.is_empty() || Tensor::f_stack(&each, 0)?.f_all()?.f_int64_value(&[])? != 0)
 }
 
 /// A label of the step; a clock set before 1970 gives 0.

@@ -1,121 +1,106 @@
-//! A trainable tensor, how its gradient is read, and what is kept of it between steps.
+//! A trainable tensor, and what becomes of its gradient before it is counted.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use epsiloscope_format::{MagnitudePolicy, Observation, Sample, TensorInfo};
-use epsiloscope_histogram::{Counter, Summary};
-use epsiloscope_moments::{Decay, Moments, Optimizer};
+use epsiloscope_format::TensorInfo;
 use tch::nn::VarStore;
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
+use crate::builder::Shard;
 use crate::error::RecorderError;
-use crate::sampling::recorded_elements;
 
-/// One trainable tensor.
+/// One tensor that is recorded.
 pub(crate) struct Watched {
-    name: String,
+    pub(crate) name: String,
     parameter: Tensor,
+    /// Of the whole tensor, of which this rank may have a part.
+    shape: Vec<i64>,
+    /// How many elements of the whole are recorded.
+    recorded_elements: u64,
     numel: usize,
-    /// The elements whose values are recorded, ascending.
-    elements: Arc<[i64]>,
-    /// Of every optimizer whose critical ε is wanted.
-    moments: Vec<Moments>,
 }
 
-/// The tensors of a variable store that require a gradient now, in ascending order of their names.
+/// The tensors of a variable store that may be trained, those that are frozen at present included, in ascending order
+/// of their names; a tensor of several names under the first of them.
 pub(crate) fn trainable(var_store: &VarStore) -> Vec<(String, Tensor)> {
-    let variables = var_store.variables().into_iter();
-    let mut trainable: Vec<_> = variables.filter(|(_, tensor)| tensor.requires_grad()).collect();
-    trainable.sort_by(|(a, _), (b, _)| a.cmp(b));
-    trainable
+    let place = |tensor: &Tensor| (tensor.data_ptr() as usize, tensor.numel());
+    let mut places: BTreeSet<_> = var_store.trainable_variables().iter().map(place).collect();
+    let mut named: Vec<_> = var_store.variables().into_iter().collect();
+    named.sort_by(|(a, _), (b, _)| a.cmp(b));
+    named.retain(|(_, tensor)| places.remove(&place(tensor)));
+    named
+}
+
+/// What is done to every gradient, in libtorch and in the gradient's own type, before it is counted.
+pub(crate) struct Preparation {
+    /// The coefficient of coupled weight decay, a tensor without dimensions; `None` if there is none.
+    pub(crate) weight_decay: Option<Tensor>,
+    /// What undoes a loss scale that the gradients still carry.
+    pub(crate) inverse_scale: Option<f64>,
 }
 
 impl Watched {
-    pub(crate) fn new(
-        (name, parameter): (String, Tensor),
-        policy: MagnitudePolicy,
-        optimizers: &[Optimizer],
-        decay: Decay,
-    ) -> Self {
+    pub(crate) fn new((name, parameter): (String, Tensor), shard: Option<&Shard>, recorded_elements: u64) -> Self {
+        let shape = shard.map_or_else(|| parameter.size(), |shard| shard.shape.clone());
         let numel = parameter.numel();
-        let elements = recorded_elements(policy, &name, numel).into();
-        let moments = optimizers.iter().map(|&optimizer| Moments::new(optimizer, decay, numel)).collect();
-        Self { name, parameter, numel, elements, moments }
+        Self { name, parameter, shape, recorded_elements, numel }
     }
 
     /// How the manifest describes it.
     pub(crate) fn info(&self) -> TensorInfo {
-        TensorInfo {
-            name: self.name.clone(),
-            shape: self.parameter.size(),
-            recorded_elements: self.elements.len() as u64,
-        }
+        TensorInfo { name: self.name.clone(), shape: self.shape.clone(), recorded_elements: self.recorded_elements }
     }
 
-    /// Copies into `values` what enters the optimizer's moments: the gradient, with coupled weight decay added.
-    ///
-    /// Returns whether there is a gradient at the present step; if not, `values` is left as it was.
+    pub(crate) fn device(&self) -> Device {
+        self.parameter.device()
+    }
+
+    /// What enters the optimizer's moments, as dense floats where the gradient is; `None` where there is no gradient,
+    /// or the tensor is frozen.
     ///
     /// # Errors
     /// [`RecorderError::Resized`] and [`RecorderError::Torch`].
-    pub(crate) fn read_gradient(
-        &self,
-        weight_decay: Option<&Tensor>,
-        values: &mut Vec<f32>,
-    ) -> Result<bool, RecorderError> {
+    pub(crate) fn gradient(&self, preparation: &Preparation) -> Result<Option<Tensor>, RecorderError> {
         let torch = |source| RecorderError::Torch { tensor: self.name.clone(), source };
+        if !self.parameter.requires_grad() {
+            return Ok(None);
+        }
         let gradient = self.parameter.f_grad().map_err(torch)?;
         if !gradient.defined() {
-            return Ok(false);
+            return Ok(None);
         }
-        let found = gradient.numel();
+        let found = if gradient.is_sparse() { self.parameter.numel() } else { gradient.numel() };
         if found != self.numel {
             return Err(RecorderError::Resized { tensor: self.name.clone(), found, expected: self.numel });
         }
-        values.resize(found, 0.0);
-        let moved = self.with_weight_decay(&gradient, weight_decay).and_then(|total| {
-            // Copies to the CPU and into row-major order where need be.
-            total.f_to_kind(Kind::Float)?.f_copy_data(values, found)
-        });
-        moved.map(|()| true).map_err(torch)
+        self.prepared(&gradient, preparation).map(Some).map_err(torch)
     }
 
-    /// g + w·p, rounded as `grad.add(p, alpha=w)` rounds it: 1·p·w is exact until it is added.
-    fn with_weight_decay(&self, gradient: &Tensor, weight_decay: Option<&Tensor>) -> Result<Tensor, TchError> {
-        match weight_decay {
-            Some(weight_decay) => gradient.f_addcmul(&self.parameter, weight_decay),
-            None => gradient.f_detach(),
+    fn prepared(&self, gradient: &Tensor, preparation: &Preparation) -> Result<Tensor, TchError> {
+        let mut gradient = gradient.f_detach()?;
+        if gradient.is_sparse() {
+            // Entries of the same index add up.
+            gradient = gradient.f_to_dense(None::<Kind>, false)?;
         }
-    }
-
-    /// Takes a step's gradient into the moments. A step without gradient takes none: optimizers skip the tensor, too.
-    pub(crate) fn update_moments(&mut self, gradient: &[f32]) {
-        for moments in &mut self.moments {
-            moments.update(0, gradient);
-            moments.end_step();
+        if let Some(inverse_scale) = preparation.inverse_scale {
+            gradient = gradient.f_mul_scalar(inverse_scale)?;
         }
-    }
-
-    /// The values of the recorded elements.
-    pub(crate) fn sample(&self, values: &[f32]) -> Option<Sample> {
-        let values = || self.elements.iter().map(|&element| values[element as usize]).collect();
-        (!self.elements.is_empty()).then(|| Sample { elements: self.elements.clone(), values: values() })
-    }
-
-    /// The critical ε of every element, per optimizer; none before the first gradient.
-    pub(crate) fn critical_epsilons(&self) -> impl Iterator<Item = (Optimizer, Vec<f32>)> {
-        let started = self.moments.iter().filter(|moments| moments.steps() > 0);
-        started.map(|moments| (moments.optimizer(), moments.critical_epsilon()))
+        if let Some(weight_decay) = &preparation.weight_decay {
+            // g + w·p, rounded as `grad.add(p, alpha=w)` rounds it: 1·p·w is exact until it is added.
+            gradient = gradient.f_addcmul(&self.parameter.f_detach()?, weight_decay)?;
+        }
+        gradient.f_to_kind(Kind::Float)
     }
 }
 
-/// The observation of some values.
-pub(crate) fn observe(
-    (tensor, quantity): (usize, usize),
-    values: &[f32],
-    counter: &mut Counter,
-    sample: Option<Sample>,
-) -> Observation {
-    counter.count(values);
-    Observation { tensor, quantity, histogram: counter.take(), summary: Summary::of(values), sample }
+impl Shard {
+    /// Checks that a local tensor of so many elements fits.
+    pub(crate) fn check(&self, tensor: &str, local: usize) -> Result<(), RecorderError> {
+        let numel = self.shape.iter().product();
+        let end = self.offset + local as i64;
+        if 0 <= self.offset && end <= numel {
+            return Ok(());
+        }
+        Err(RecorderError::Shard { tensor: tensor.to_owned(), first: self.offset, end, numel })
+    }
 }

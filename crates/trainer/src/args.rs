@@ -12,12 +12,18 @@ Examples:
     epsiloscope-record calibrate --out runs/calibration
   Train and record with another optimizer and ε
     epsiloscope-record train --optimizer rmsprop --epsilon 1e-4 --out runs/a
+  A language model with clipped gradients, on the text that the project carries
+    epsiloscope-record train --model lstm --lr 3e-3 --clip-norm 1 --epochs 3 \\
+      --metrics lstm.csv --out runs/lstm
+  Translation of number words, four batches to a step
+    epsiloscope-record train --model seq2seq --batch-size 16 \\
+      --gradient-accumulation 4 --out runs/seq2seq
   More images, on a GPU, every element's values
-    epsiloscope-record train --data DIR --device cuda:0 --magnitudes all \\
-      --out runs/b
+    epsiloscope-record train --model resnet18 --data DIR --device cuda:0 \\
+      --magnitudes all --out runs/b
 ";
 
-/// Trains reference networks on images and records their gradient magnitudes.
+/// Trains reference networks on images, text or translations and records their gradient magnitudes.
 #[derive(Debug, Parser)]
 #[command(name = "epsiloscope-record", version, before_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -56,18 +62,33 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
-    /// Replace an earlier run in --out.
+    /// Replace an earlier run in --out and an earlier file --metrics.
     #[arg(long)]
     pub(crate) overwrite: bool,
 
-    /// Directory of the images in IDX files, gzipped or not, named as MNIST and Fashion-MNIST name them [default:
-    /// data/fashion-mnist-subset, where there is one].
-    #[arg(long, value_name = "DIR")]
+    /// A CSV file for the metrics on held-out data, which training computes at the end of every epoch: epoch, step,
+    /// metric, value.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
+
+    /// What to learn from. Images: a directory of IDX files, gzipped or not, named as MNIST and Fashion-MNIST name them
+    /// [default: data/fashion-mnist-subset]. Language models: a text [default: data/opticks/opticks.txt]. seq2seq: lines
+    /// of `source<TAB>target` [default: English and German number words]. The last tenth of text and lines is
+    /// held out.
+    #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
 
     /// The network.
     #[arg(long, value_enum, default_value_t = Model::Cnn)]
     pub(crate) model: Model,
+
+    /// Layers of lstm and transformer, and of either side of seq2seq [default: 2].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=64))]
+    pub(crate) layers: Option<i64>,
+
+    /// Bytes that lstm and transformer see at most of what comes before [default: 64].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=65536))]
+    pub(crate) context: Option<i64>,
 
     /// The optimizer.
     #[arg(long, value_enum, default_value_t = Algorithm::Adam)]
@@ -93,11 +114,19 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NUMBER", default_value_t = 0.0, value_parser = not_negative, allow_negative_numbers = true)]
     pub(crate) weight_decay: f64,
 
-    /// Images per step; the last step of an epoch takes what is left.
+    /// Images, windows of text or lines per batch; the last batch of an epoch takes what is left.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) batch_size: i64,
 
-    /// Passes over the training images.
+    /// Batches per step, whose gradients are averaged; the last step of an epoch takes what is left.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) gradient_accumulation: u32,
+
+    /// Scale gradients down to this norm, taken over all tensors together, before they are recorded.
+    #[arg(long, value_name = "NUMBER", value_parser = positive, allow_negative_numbers = true)]
+    pub(crate) clip_norm: Option<f64>,
+
+    /// Passes over the training data.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) epochs: i32,
 
@@ -105,7 +134,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) steps: Option<i64>,
 
-    /// Seed of the initial weights, the order of images, dropout and the choice of recorded elements.
+    /// Seed of the initial weights, the order of the data, dropout and the choice of recorded elements.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
 
@@ -146,6 +175,18 @@ pub(crate) enum Model {
     Cnn,
     /// Three linear layers; 235,146 parameters.
     Mlp,
+    /// VGG11 with batch normalisation, images in a frame of 32×32; 9,229,962 parameters.
+    Vgg11,
+    /// A residual network of 18 layers for small images; 11,172,810 parameters.
+    Resnet18,
+    /// The same with a quarter of the channels; 701,178 parameters.
+    Resnet18Narrow,
+    /// A language model over bytes: LSTM layers, 256 units wide.
+    Lstm,
+    /// A language model over bytes: a causal transformer, 128 wide, 4 heads.
+    Transformer,
+    /// Translation byte by byte: a transformer with encoder and decoder, 128 wide, 4 heads.
+    Seq2seq,
 }
 
 /// The optimizers that training can use.
@@ -234,6 +275,10 @@ impl FromStr for CriticalEpsilon {
 
 fn not_negative(text: &str) -> Result<f64, String> {
     in_range(text, |value| 0.0 <= value && value.is_finite(), "a finite number, 0 or more")
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    in_range(text, |value| 0.0 < value && value.is_finite(), "a finite number above 0")
 }
 
 fn decay(text: &str) -> Result<f64, String> {

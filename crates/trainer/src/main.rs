@@ -4,12 +4,12 @@
 //! own.
 
 mod args;
-mod dataset;
-mod idx;
+mod metrics;
 mod models;
 mod output;
 mod progress;
 mod train;
+mod workloads;
 
 use std::io::Write as _;
 use std::process::ExitCode;

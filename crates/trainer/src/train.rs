@@ -6,38 +6,37 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use epsiloscope_format::escaped;
 use epsiloscope_recorder::{Mode, OptimizerSettings, Recorder, StepInfo};
-use tch::nn::{self, ModuleT, OptimizerConfig, VarStore};
+use tch::nn::{self, OptimizerConfig, VarStore};
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::args::{Algorithm, Args, Command, DeviceChoice, Options, Switch, name_of};
-use crate::dataset::{self, Dataset, Split};
-use crate::models;
+use crate::metrics::MetricsFile;
 use crate::output;
 use crate::progress::Progress;
+use crate::workloads::{self, Metric, Workload};
 
-/// Images that the test accuracy is computed of at a time.
-const TEST_BATCH_SIZE: i64 = 1000;
-
-/// Trains and records as asked; the exit code tells whether recording lasted to the end.
+/// Trains and records as asked; the exit code tells whether all of it was written.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let options = args.command.options();
     let device = device(options.device)?;
-    let data_dir = dataset::directory(options.data.as_deref())?;
-    let data = Dataset::read(&data_dir, device)?;
-    output::prepare(&options.out, options.overwrite)?;
     tch::set_num_threads(options.n_threads());
     tch::manual_seed(options.seed);
     let var_store = VarStore::new(device);
+    let workload = workloads::open(options, &var_store)?;
+    output::prepare(&options.out, options.overwrite)?;
+    let metrics = metrics_file(options)?;
     let mut training = Training {
         options,
         mode: args.command.mode(),
-        model: models::build(options.model, &var_store.root()),
         optimizer: optimizer(options, &var_store)?,
-        recorder: recorder(&args.command, &var_store, &data_dir, device)?,
-        progress: Progress::new(n_steps(options, &data.train)),
+        recorder: recorder(&args.command, &var_store, &*workload)?,
+        metrics,
+        metrics_lost: false,
+        progress: Progress::new(n_steps(options, &*workload)),
+        workload,
         warned: false,
     };
-    training.run(&data);
+    training.run();
     Ok(training.finish())
 }
 
@@ -45,38 +44,44 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 struct Training<'a> {
     options: &'a Options,
     mode: Mode,
-    model: Box<dyn ModuleT>,
+    workload: Box<dyn Workload>,
     optimizer: nn::Optimizer,
     recorder: Recorder,
+    metrics: Option<MetricsFile>,
+    /// Whether the metrics of an epoch could not be written.
+    metrics_lost: bool,
     progress: Progress,
     /// Whether a failure of the recorder has been told.
     warned: bool,
 }
 
 impl Training<'_> {
-    fn run(&mut self, data: &Dataset) {
-        let mut steps_left = n_steps(self.options, &data.train);
-        let mut epoch = 0;
-        while steps_left > 0 {
+    fn run(&mut self) {
+        let n_steps = n_steps(self.options, &*self.workload) as usize;
+        let (mut epoch, mut done) = (0, 0);
+        while done < n_steps {
             epoch += 1;
-            let n_batches = data.train.n_batches(self.options.batch_size).min(steps_left);
-            steps_left -= n_batches;
-            let batches = data.train.shuffled(self.options.batch_size);
-            for (batch, left) in batches.zip((0..n_batches).rev()) {
-                self.step(epoch, &batch, left == 0);
+            // Drawn on the CPU, so that a seed gives the same order on every device.
+            let order = Tensor::randperm(self.workload.n_examples(), (Kind::Int64, Device::Cpu));
+            let batches = order.split(self.options.batch_size, 0);
+            let steps = batches.chunks(self.options.gradient_accumulation as usize).take(n_steps - done);
+            done += steps.len();
+            for (left, batches) in (0..steps.len()).rev().zip(steps) {
+                self.step(epoch, batches, left == 0);
             }
             if self.mode == Mode::Monitoring {
-                let accuracy = 100.0 * accuracy(&*self.model, &data.test);
-                self.progress.line(&format!("epoch {epoch}: test accuracy {accuracy:.2} %"));
+                self.log_metrics(epoch, done, &self.workload.evaluate());
             }
         }
     }
 
-    fn step(&mut self, epoch: i32, (images, labels): &(Tensor, Tensor), snapshot: bool) {
-        let loss = self.model.forward_t(images, true).cross_entropy_for_logits(labels);
+    fn step(&mut self, epoch: i32, batches: &[Tensor], snapshot: bool) {
         self.optimizer.zero_grad();
-        loss.backward();
-        let loss = loss.double_value(&[]);
+        let n_batches = batches.len() as f64;
+        let loss = batches.iter().map(|examples| self.backward(examples, n_batches)).sum();
+        if let Some(norm) = self.options.clip_norm {
+            self.optimizer.clip_grad_norm(norm);
+        }
         let (epoch, learning_rate) = (Some(epoch), Some(self.options.lr));
         self.recorder.step(&StepInfo { epoch, loss: Some(loss), learning_rate, snapshot, ..StepInfo::default() });
         if self.mode == Mode::Monitoring {
@@ -84,6 +89,25 @@ impl Training<'_> {
         }
         self.progress.step(loss);
         self.warn_of_failure();
+    }
+
+    /// Adds a batch's share to the gradients and returns its share of the loss.
+    fn backward(&self, examples: &Tensor, n_batches: f64) -> f64 {
+        let loss = self.workload.loss(examples) / n_batches;
+        loss.backward();
+        loss.double_value(&[])
+    }
+
+    /// Shows the metrics of an epoch and writes them to the file that was asked for.
+    fn log_metrics(&mut self, epoch: i32, step: usize, metrics: &[Metric]) {
+        let told: Vec<_> =
+            metrics.iter().map(|(name, value)| format!("{} {value:.4}", name.replace('_', " "))).collect();
+        self.progress.line(&format!("epoch {epoch}: {}", told.join(", ")));
+        let appended = self.metrics.as_mut().map(|file| file.append(epoch, step, metrics));
+        if let Some(Err(fault)) = appended {
+            self.metrics_lost = true;
+            self.progress.line(&format!("epsiloscope-record: metrics lost: {}", escaped(&format!("{fault:#}"))));
+        }
     }
 
     fn warn_of_failure(&mut self) {
@@ -101,7 +125,7 @@ impl Training<'_> {
         match finished {
             Ok(()) => {
                 self.progress.line(&format!("{n_steps} steps recorded in {out}; next: epsiloscope estimate {out}"));
-                return ExitCode::SUCCESS;
+                return ExitCode::from(u8::from(self.metrics_lost));
             }
             Err(fault) if !self.warned => {
                 self.progress.line(&format!("epsiloscope-record: recording failed: {}", escaped(&fault.to_string())));
@@ -138,28 +162,40 @@ fn optimizer(options: &Options, var_store: &VarStore) -> anyhow::Result<nn::Opti
     built.context("cannot build the optimizer")
 }
 
-fn recorder(command: &Command, var_store: &VarStore, data: &Path, device: Device) -> anyhow::Result<Recorder> {
+fn recorder(command: &Command, var_store: &VarStore, workload: &dyn Workload) -> anyhow::Result<Recorder> {
     let options = command.options();
-    let recorder = Recorder::builder(var_store, settings(options))
+    let builder = Recorder::builder(var_store, settings(options))
         .mode(command.mode())
         .magnitudes(options.magnitudes.policy(options.seed as u64))
         .histograms(options.histograms == Switch::On)
         .critical_epsilon(&options.critical_epsilon.0)
+        .accumulated_batches(options.gradient_accumulation)
+        .clipped(options.clip_norm.is_some())
         .coupled_weight_decay(match options.optimizer {
             Algorithm::Adam | Algorithm::Rmsprop => options.weight_decay,
             Algorithm::Adamw => 0.0,
-        })
-        .label("model", name_of(&options.model))
-        .label("data", data.display().to_string())
-        .label("batch_size", options.batch_size.to_string())
-        .label("epochs", options.epochs.to_string())
-        .label("seed", options.seed.to_string())
-        .label("device", device_name(device))
+        });
+    let labels = workload.labels().into_iter().chain(labels(options, var_store.device()));
+    Ok(labels.fold(builder, |builder, (key, value)| builder.label(key, value)).start(&options.out)?)
+}
+
+fn labels(options: &Options, device: Device) -> impl Iterator<Item = (&'static str, String)> {
+    let clip_norm = options.clip_norm.map(|norm| ("clip_norm", norm.to_string()));
+    let labels = [
+        ("model", name_of(&options.model)),
+        ("batch_size", options.batch_size.to_string()),
+        ("epochs", options.epochs.to_string()),
+        ("seed", options.seed.to_string()),
+        ("device", device_name(device)),
         // Sums are split among threads, which shows in the last bits.
-        .label("threads", options.n_threads().to_string())
-        .label("command", command_line())
-        .start(&options.out)?;
-    Ok(recorder)
+        ("threads", options.n_threads().to_string()),
+        ("command", command_line()),
+    ];
+    labels.into_iter().chain(clip_norm)
+}
+
+fn metrics_file(options: &Options) -> anyhow::Result<Option<MetricsFile>> {
+    options.metrics.as_deref().map(|path| MetricsFile::create(path, options.overwrite)).transpose()
 }
 
 fn settings(options: &Options) -> OptimizerSettings {
@@ -191,17 +227,8 @@ fn command_line() -> String {
 }
 
 /// Steps of all epochs, or as many as were asked for.
-fn n_steps(options: &Options, train: &Split) -> i64 {
-    let all = i64::from(options.epochs) * train.n_batches(options.batch_size);
+fn n_steps(options: &Options, workload: &dyn Workload) -> i64 {
+    let n_batches = (workload.n_examples() as u64).div_ceil(options.batch_size as u64);
+    let all = i64::from(options.epochs) * n_batches.div_ceil(options.gradient_accumulation.into()) as i64;
     options.steps.map_or(all, |steps| steps.min(all))
-}
-
-/// The share of images whose class the model finds.
-fn accuracy(model: &dyn ModuleT, test: &Split) -> f64 {
-    let _no_grad = tch::no_grad_guard();
-    let correct = |(images, labels): (Tensor, Tensor)| {
-        let classes = model.forward_t(&images, false).argmax(-1, false);
-        classes.eq_tensor(&labels).sum(Kind::Int64).int64_value(&[])
-    };
-    test.in_order(TEST_BATCH_SIZE).map(correct).sum::<i64>() as f64 / test.len() as f64
 }

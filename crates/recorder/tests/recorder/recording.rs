@@ -226,7 +226,7 @@ fn snapshots_are_the_critical_epsilons_that_libtorch_computes() {
             }
         }
     }
-    let recorded = Run::open(&run_dir).unwrap().manifest().critical_epsilon_decay.unwrap();
+    let recorded = Run::open(&run_dir).unwrap().manifest().critical_epsilon.unwrap();
     assert_eq!((recorded.beta1, recorded.beta2), (0.9, 0.99));
 }
 
@@ -272,13 +272,14 @@ fn tensors_that_are_frozen_or_have_no_gradient_have_no_observations() {
     let always = root.ones("always", &[3]);
     let sometimes = root.ones("sometimes", &[2]);
     let _never = root.ones("never", &[2]);
-    let frozen = root.ones("frozen", &[2]).set_requires_grad(false);
+    let mut frozen = root.ones("frozen", &[2]).set_requires_grad(false);
     let _buffer = root.ones_no_train("running_mean", &[2]);
     let mut optimizer = nn::Adam::default().build(&var_store, 1e-2).unwrap();
     let builder = Recorder::builder(&var_store, settings()).magnitudes(MagnitudePolicy::All);
     let mut recorder = builder.critical_epsilon(&[Optimizer::Adam]).start(&run_dir).unwrap();
     for step in 1..=5 {
         optimizer.zero_grad();
+        frozen = frozen.set_requires_grad(step == 4);
         let mut loss = (always.square() * 0.5).sum(Kind::Float) + frozen.sum(Kind::Float);
         if step % 2 == 0 {
             loss += (&sometimes * f64::from(step)).sum(Kind::Float);
@@ -290,7 +291,8 @@ fn tensors_that_are_frozen_or_have_no_gradient_have_no_observations() {
 
     let run = Run::open(&run_dir).unwrap();
     let names: Vec<&str> = run.manifest().tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    assert_eq!(names, ["always", "never", "sometimes"]);
+    // A tensor that is frozen may thaw; a buffer never has a gradient.
+    assert_eq!(names, ["always", "frozen", "never", "sometimes"]);
     let histograms = recorded_histograms(&run_dir);
     let steps = |tensor: &str, quantity: &str| -> Vec<i64> {
         let keys = histograms.keys().filter(|key| key.1 == tensor && key.2 == quantity);
@@ -299,6 +301,7 @@ fn tensors_that_are_frozen_or_have_no_gradient_have_no_observations() {
     let critical = Optimizer::Adam.quantity();
     assert_eq!(steps("always", GRADIENT), [1, 2, 3, 4, 5]);
     assert_eq!(steps("sometimes", GRADIENT), [2, 4]);
+    assert_eq!(steps("frozen", GRADIENT), [4], "thawed for one step; its gradient stays behind and does not count");
     assert_eq!((steps("never", GRADIENT), steps("never", &critical)), (vec![], vec![]));
     // Before its first gradient a tensor has no moment; afterwards it keeps it through steps without gradient.
     assert_eq!((steps("always", &critical), steps("sometimes", &critical)), (vec![1, 5], vec![5]));

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod workloads;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

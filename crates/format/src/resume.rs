@@ -1,0 +1,220 @@
+//! Taking up an interrupted run.
+//!
+//! A run resumed after step N goes on as if it had never been beyond N: parts of later steps move to `superseded/`, a part that
+//! straddles N is written anew without them, and then the list of parts is replaced. That replacement is what
+//! counts. Until it is done the reader finds listed parts in `superseded/` as well, so a crash at any moment leaves
+//! either the old run or the resumed one; and at no moment do two files in the tables' folders hold the same rows.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+
+use crate::error::FormatError;
+use crate::fs::{Disk, FileSystem};
+use crate::manifest::{self, Manifest, Resumption, Status};
+use crate::parquet_file::{encode_batches, part_metadata};
+use crate::parts::{self, Commit, PartEntry, digest, list_name, part_name, part_number, read_list};
+use crate::publish::publish_on;
+use crate::reader::{self, SUPERSEDED};
+use crate::schema::Table;
+use crate::writer::{RunWriter, WriterOptions, lock};
+
+impl RunWriter {
+    /// Takes up the run in `dir` after a step; what had been recorded of later steps is set aside in `superseded/`.
+    ///
+    /// `manifest` says what is to be recorded from now on, which must be what was recorded before.
+    ///
+    /// # Errors
+    /// [`FormatError::Resume`] if it is not, [`FormatError::Locked`] if another process records into the run, and whatever
+    /// reading the run or writing brings. The run is then as it was.
+    pub fn resume(
+        dir: &Path,
+        manifest: &Manifest,
+        after_step: i64,
+        moments_restored: bool,
+        options: WriterOptions,
+    ) -> Result<Self, FormatError> {
+        let at = Resumption { after_step, at: manifest::now(), moments_restored };
+        Self::resume_on(Arc::new(Disk), dir, 0, manifest, at, options)
+    }
+
+    /// [`resume`](Self::resume) for one of several ranks, on any file system.
+    ///
+    /// # Errors
+    /// As for [`resume`](Self::resume).
+    pub fn resume_on(
+        fs: Arc<dyn FileSystem>,
+        dir: &Path,
+        rank: u32,
+        manifest: &Manifest,
+        at: Resumption,
+        options: WriterOptions,
+    ) -> Result<Self, FormatError> {
+        let before = Manifest::read(dir)?;
+        let lock = lock(dir, rank)?;
+        if let Some(reason) = difference(&before, manifest) {
+            return Err(FormatError::Resume { path: dir.to_owned(), reason });
+        }
+        let list = dir.join(list_name(rank));
+        let commits = if list.exists() { read_list(&list)? } else { Vec::new() };
+        let rewind = Rewind { fs: &*fs, dir, rank, manifest: &before, after_step: at.after_step };
+        let (commit, next_part) = rewind.run(&commits)?;
+        let (generation, dropped_steps) = (commit.generation, commit.dropped_steps);
+        let through = commit.through;
+        let mut writer = Self::new(fs, dir, rank, lock, before, options);
+        writer.generation = generation;
+        writer.next_part = next_part;
+        writer.through = through;
+        writer.losses = writer.manifest.losses.clone();
+        writer.losses.dropped_steps = dropped_steps;
+        commit.parts.iter().for_each(|part| writer.totals.add(part));
+        if rank == 0 {
+            writer.manifest.status = Status::Running;
+            (writer.manifest.finished, writer.manifest.totals) = (None, None);
+            writer.manifest.resumed.push(at);
+            writer.manifest.write(&*writer.fs, dir)?;
+        }
+        Ok(writer)
+    }
+}
+
+/// What keeps a run from going on as another, if anything does.
+fn difference(before: &Manifest, now: &Manifest) -> Option<String> {
+    let differs = |what: &str| Some(format!("{what} differ from those recorded so far"));
+    let names = |manifest: &Manifest| {
+        let mut tensors = manifest.tensors.clone();
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        tensors
+    };
+    let quantities = |manifest: &Manifest| {
+        let mut quantities = manifest.quantities.clone();
+        quantities.sort();
+        quantities
+    };
+    match () {
+        () if names(before) != names(now) => differs("the tensors"),
+        () if quantities(before) != quantities(now) => differs("the quantities"),
+        () if (before.magnitudes, before.signs) != (now.magnitudes, now.signs) => differs("the recorded elements"),
+        () if before.critical_epsilon != now.critical_epsilon => {
+            differs("the decay rates or steps of critical epsilons")
+        }
+        () if before.gradient != now.gradient => differs("the definitions of gradient"),
+        () if (before.ranks, before.mode) != (now.ranks, now.mode) => differs("ranks or mode"),
+        () => None,
+    }
+}
+
+struct Rewind<'a> {
+    fs: &'a dyn FileSystem,
+    dir: &'a Path,
+    rank: u32,
+    manifest: &'a Manifest,
+    after_step: i64,
+}
+
+impl Rewind<'_> {
+    /// Leaves in the tables' folders and in the list what belongs to steps up to `after_step`; gives the list's one
+    /// commit and the number of the next part.
+    fn run(&self, commits: &[Commit]) -> Result<(Commit, u64), FormatError> {
+        let listed: Vec<&PartEntry> = commits.iter().flat_map(|commit| &commit.parts).collect();
+        let mut next_part = self.next_part(&listed)?;
+        let (kept, straddling): (Vec<_>, Vec<_>) = listed
+            .into_iter()
+            .filter(|part| part.first_step <= self.after_step)
+            .partition(|part| part.last_step <= self.after_step);
+        // Read before anything moves: damage is found while nothing has changed.
+        let mut rewritten = Vec::new();
+        for part in straddling {
+            rewritten.push(self.rewritten(part, next_part)?);
+            next_part += 1;
+        }
+        self.set_aside(&kept)?;
+        for (part, bytes) in &rewritten {
+            publish_on(self.fs, &self.dir.join(part.table.name()), &part.file, bytes)?;
+        }
+        let last = commits.last();
+        let commit = Commit {
+            generation: last.map_or(0, |commit| commit.generation) + 1,
+            through: last.map_or(0, |commit| commit.through).min(self.after_step),
+            dropped_steps: last.map_or(0, |commit| commit.dropped_steps),
+            parts: kept.into_iter().cloned().chain(rewritten.into_iter().map(|(part, _)| part)).collect(),
+        };
+        let path = self.dir.join(list_name(self.rank));
+        let line = parts::line(&commit).map_err(|source| FormatError::PartList {
+            path,
+            line: 0,
+            reason: source.to_string(),
+        })?;
+        publish_on(self.fs, self.dir, &list_name(self.rank), &line)?;
+        Ok((commit, next_part))
+    }
+
+    /// Moves this rank's files that are not kept out of the tables' folders, and kept ones back in.
+    fn set_aside(&self, kept: &[&PartEntry]) -> Result<(), FormatError> {
+        for table in Table::ALL {
+            let (folder, aside) = (self.dir.join(table.name()), self.dir.join(SUPERSEDED).join(table.name()));
+            let is_kept = |name: &str| kept.iter().any(|part| part.table == table && part.file == name);
+            self.fs.create_dir_all(&folder)?;
+            self.fs.create_dir_all(&aside)?;
+            for name in self.own_files(&folder)?.iter().filter(|name| !is_kept(name)) {
+                self.fs.rename(&folder.join(name), &aside.join(name))?;
+            }
+            for name in self.own_files(&aside)?.iter().filter(|name| is_kept(name)) {
+                self.fs.rename(&aside.join(name), &folder.join(name))?;
+            }
+            self.fs.sync_dir(&aside)?;
+            self.fs.sync_dir(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// One more than any number this rank ever gave to a part.
+    fn next_part(&self, listed: &[&PartEntry]) -> Result<u64, FormatError> {
+        let mut names: Vec<String> = listed.iter().map(|part| part.file.clone()).collect();
+        for table in Table::ALL {
+            names.extend(self.own_files(&self.dir.join(table.name()))?);
+            names.extend(self.own_files(&self.dir.join(SUPERSEDED).join(table.name()))?);
+        }
+        Ok(names.iter().filter_map(|name| part_number(self.rank, name)).max().map_or(0, |number| number + 1))
+    }
+
+    fn own_files(&self, folder: &Path) -> Result<Vec<String>, FormatError> {
+        let mut names = Vec::new();
+        if folder.is_dir() {
+            for entry in fs_err::read_dir(folder)? {
+                let name = entry?.file_name().to_string_lossy().into_owned();
+                if part_number(self.rank, &name).is_some() {
+                    names.push(name);
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// A part without the rows of later steps.
+    fn rewritten(&self, part: &PartEntry, number: u64) -> Result<(PartEntry, Vec<u8>), FormatError> {
+        let batches = reader::read_part(self.dir, part, self.after_step)?;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let file = part_name(self.rank, number);
+        let path = self.dir.join(part.relative_path());
+        let bytes = encode_batches(part.table, &part_metadata(part.table, self.manifest), &batches)
+            .map_err(|source| FormatError::Parquet { path, source })?;
+        let last_step = batches.iter().filter_map(last_step).max().unwrap_or(part.first_step);
+        let entry = PartEntry {
+            table: part.table,
+            file,
+            rows: rows as u64,
+            first_step: part.first_step,
+            last_step,
+            bytes: bytes.len() as u64,
+            digest: digest(&bytes),
+        };
+        Ok((entry, bytes))
+    }
+}
+
+fn last_step(batch: &RecordBatch) -> Option<i64> {
+    batch.column_by_name("step")?.as_primitive::<Int64Type>().values().last().copied()
+}
