@@ -13,11 +13,15 @@
 
 #[cfg(target_arch = "x86_64")]
 mod approximate;
+mod counted;
 
 use std::ops::{Range, RangeInclusive};
 
-use crate::bins::{self, SlotTable, slot, slot_of};
+use crate::bins::{self, SlotTable, slot};
 use crate::histogram::Histogram;
+use crate::image::{Image, Power};
+use crate::summary::Summarizer;
+use counted::{Counted, Magnitude};
 
 /// Elements between two looks for rare values: 256 KiB, so that a second look finds them in the second-level cache.
 const BLOCK: usize = 65_536;
@@ -41,19 +45,18 @@ const RARE_SLOTS: [(usize, usize); 2] = [
 
 type Lanes = [[u32; LANE_STRIDE]; LANES];
 
-/// Work on as many elements as are counted, done a few elements at a time.
+/// Work on the values that are counted, eight at a time.
 ///
-/// While the processor waits for a division or a square root it counts; so these are nearly free beside counting.
-/// Implementations should be inlined into the loop that counts, which is compiled for AVX2 and FMA.
-pub trait Beside {
-    /// Works on the elements that follow the last ones, most often eight.
-    fn advance(&mut self, elements: Range<usize>);
+/// Counting waits for its stores; so this is nearly free beside it. Implementations should be inlined into the loop
+/// that counts, which is compiled for AVX2 and FMA.
+pub(crate) trait Beside: Clone {
+    fn take(&mut self, chunk: &[f32; LANES]);
 }
 
 /// No work.
 impl Beside for () {
     #[inline(always)]
-    fn advance(&mut self, _elements: Range<usize>) {}
+    fn take(&mut self, _chunk: &[f32; LANES]) {}
 }
 
 /// Counts floats into bins; [`take`](Self::take) hands over the finished histogram.
@@ -110,27 +113,59 @@ impl Counter {
 
     /// Counts the magnitude of every value.
     pub fn count(&mut self, values: &[f32]) {
-        self.count_beside(values, ());
-    }
-
-    /// Counts the magnitude of every value, and between values does other work that is as long.
-    #[inline]
-    pub fn count_beside(&mut self, values: &[f32], mut beside: impl Beside) {
-        for (first, block) in (0..).step_by(BLOCK).zip(values.chunks(BLOCK)) {
-            if self.pending > u32::MAX - BLOCK as u32 {
-                self.drain();
-            }
-            self.pending += block.len() as u32;
-            if block.len() < FEW {
-                self.used_lanes = self.used_lanes.max(1);
-                count_in_lane(self.table, &mut self.lanes[0], block);
-                beside.advance(first..first + block.len());
-            } else {
-                self.used_lanes = LANES;
-                count_block(self.table, &mut self.lanes, block, first, &mut beside);
-            }
+        for block in values.chunks(BLOCK) {
+            self.count_block(&Magnitude, block, ());
             self.settle_rare_values(block);
         }
+    }
+
+    /// Counts the magnitude of every value, and summarises the values.
+    pub fn observe(&mut self, values: &[f32], summarizer: &mut Summarizer) {
+        for block in values.chunks(BLOCK) {
+            summarizer.add_beside(block, |x| x * x, |sums| self.count_block(&Magnitude, block, sums));
+            self.settle_rare_values(block);
+        }
+    }
+
+    /// Counts the image of every value, unless one is neither zero nor regular: then nothing is done, and the answer is
+    /// false.
+    ///
+    /// What the summarizer makes of the values, [`Image::summary`] makes a summary of their images.
+    #[must_use]
+    pub fn observe_images<F: Fn(f32) -> f32>(
+        &mut self,
+        values: &[f32],
+        image: &Image<F>,
+        summarizer: &mut Summarizer,
+    ) -> bool {
+        let of_values = match image.power() {
+            Power::One => Summarizer::of_finite(values, |x| x * x),
+            Power::Half => Summarizer::of_finite(values, |x| x),
+        };
+        let Some(of_values) = of_values.filter(|of_values| image.covers(&of_values.finish())) else {
+            return false;
+        };
+        summarizer.merge(&of_values);
+        for block in values.chunks(BLOCK) {
+            self.count_block(image, block, ());
+            self.zeros += self.take_slot(image.slot(self.table, 0.0));
+        }
+        true
+    }
+
+    fn count_block<B: Beside>(&mut self, counted: &impl Counted, block: &[f32], beside: B) -> B {
+        if self.pending > u32::MAX - BLOCK as u32 {
+            self.drain();
+        }
+        self.pending += block.len() as u32;
+        let n_lanes = if block.len() < FEW { 1 } else { LANES };
+        self.used_lanes = self.used_lanes.max(n_lanes);
+        let (chunks, rest) = block.as_chunks();
+        let beside = count_chunks(counted, self.table, &mut self.lanes, n_lanes, chunks, beside);
+        for value in rest {
+            self.lanes[0][counted.slot(self.table, *value)] += 1;
+        }
+        beside
     }
 
     /// The histogram of everything counted since the last call; the counter starts anew.
@@ -195,6 +230,11 @@ impl Counter {
         slots.flatten().flatten().map(|count| u64::from(std::mem::take(count))).sum()
     }
 
+    /// Empties a slot.
+    fn take_slot(&mut self, slot: usize) -> u64 {
+        self.lanes[..self.used_lanes].iter_mut().map(|lane| u64::from(std::mem::take(&mut lane[slot]))).sum()
+    }
+
     fn count_exactly(&mut self, value: f32) {
         match bins::bin_of(value) {
             Some(bin) => {
@@ -241,40 +281,46 @@ fn is_rare(value: f32) -> bool {
     magnitude != 0.0 && !common.contains(&magnitude)
 }
 
+/// Counts in the first lanes: in all, or, as draining them would cost more than waiting for one, in one.
 #[inline]
-fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32], first: usize, beside: &mut impl Beside) {
+fn count_chunks<B: Beside>(
+    counted: &impl Counted,
+    table: &SlotTable,
+    lanes: &mut Lanes,
+    n_lanes: usize,
+    chunks: &[[f32; LANES]],
+    beside: B,
+) -> B {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    if n_lanes == LANES && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         #[expect(unsafe_code, reason = "calling a function compiled for AVX2 and FMA")]
         // SAFETY: the processor has both, as just checked.
-        unsafe {
-            approximate::count_block(table, lanes, block, first, beside);
-        }
-        return;
+        return unsafe { approximate::count_chunks(counted, table, lanes, chunks, beside) };
     }
-    count_by_table(table, lanes, block);
-    beside.advance(first..first + block.len());
-}
-
-/// For so few values that draining eight lanes would cost more than waiting for one.
-fn count_in_lane(table: &SlotTable, lane: &mut [u32; LANE_STRIDE], values: &[f32]) {
-    for value in values {
-        lane[slot_of(table, value.to_bits())] += 1;
-    }
+    count_by_table(counted, table, &mut lanes[..n_lanes], chunks, beside)
 }
 
 /// The simple version, for any processor.
-fn count_by_table(table: &SlotTable, lanes: &mut Lanes, values: &[f32]) {
-    for chunk in values.chunks(LANES) {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            lane[slot_of(table, value.to_bits())] += 1;
+fn count_by_table<B: Beside>(
+    counted: &impl Counted,
+    table: &SlotTable,
+    lanes: &mut [[u32; LANE_STRIDE]],
+    chunks: &[[f32; LANES]],
+    mut beside: B,
+) -> B {
+    for chunk in chunks {
+        for (index, &value) in chunk.iter().enumerate() {
+            lanes[index % lanes.len()][counted.slot(table, value)] += 1;
         }
+        beside.take(chunk);
     }
+    beside
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bins::slot_of;
 
     /// Every magnitude that is not rare, by both ways; 2.1 billion of them take some seconds.
     #[cfg(target_arch = "x86_64")]
@@ -307,7 +353,7 @@ mod tests {
         let table = bins::slot_table();
         let values: [f32; LANES] = std::array::from_fn(|lane| f32::from_bits(start + lane as u32));
         let mut bins = [0; LANES];
-        approximate::find_bins(table, &values, &mut bins);
+        approximate::find_bins(&Magnitude, &Magnitude.logarithm(), table, &values, &mut bins);
         for (bin, value) in bins.into_iter().zip(values) {
             assert_eq!(approximate::slot_of_bin(bin), slot_of(table, value.to_bits()), "{value:e}");
         }
@@ -333,7 +379,7 @@ mod tests {
     #[test]
     fn the_table_alone_counts_the_same() {
         let mut state = 1u32;
-        let values: Vec<f32> = (0..100_007)
+        let values: Vec<f32> = (0..100_008)
             .map(|_| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 f32::from_bits(state ^ (state >> 16))
@@ -343,7 +389,7 @@ mod tests {
         chosen.count(&values);
         for block in values.chunks(BLOCK) {
             (by_table.used_lanes, by_table.pending) = (LANES, by_table.pending + block.len() as u32);
-            count_by_table(by_table.table, &mut by_table.lanes, block);
+            count_by_table(&Magnitude, by_table.table, &mut by_table.lanes[..], block.as_chunks().0, ());
             by_table.settle_rare_values(block);
         }
         assert_eq!(chosen.take(), by_table.take());

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use epsiloscope_histogram::{Beside, Counter};
+use epsiloscope_histogram::{Image, Power};
 
 use crate::{Decay, Optimizer};
 
@@ -27,6 +27,12 @@ impl<'a> Settled<'a> {
     pub(crate) fn part(&self, elements: &Range<usize>) -> Self {
         let part = |moment: &'a [f32]| if moment.is_empty() { moment } else { &moment[elements.clone()] };
         Self { first: part(self.first), second: part(self.second), max: part(self.max) }
+    }
+
+    /// The moment that the denominator is made of, but for a mean.
+    #[inline(always)]
+    fn denominator(&self, optimizer: Optimizer) -> &'a [f32] {
+        if optimizer == Optimizer::AmsGrad { self.max } else { self.second }
     }
 }
 
@@ -132,90 +138,64 @@ fn update_any(optimizer: Optimizer, decay: Decay, moments: Slices<'_>, gradients
     }
 }
 
-/// Counts values, and meanwhile writes one critical ε per element.
-pub(crate) fn critical_while_counting(
-    counter: &mut Counter,
-    values: &[f32],
+/// A critical ε as a function of one moment, which grows with it.
+#[derive(Clone, Copy)]
+enum Formula {
+    /// √(v/`bias`), where no correction is made with a bias of 1.
+    Root { bias: f32 },
+    /// `share`·s/`bias`.
+    InPlace { share: f32, bias: f32 },
+}
+
+impl Formula {
+    /// `None` if critical ε follow from two moments.
+    fn of(optimizer: Optimizer, Correction { bias, in_place_share: share }: Correction) -> Option<Self> {
+        match optimizer {
+            Optimizer::Adam | Optimizer::AmsGrad | Optimizer::Yogi => Some(Self::Root { bias }),
+            Optimizer::RAdam | Optimizer::RmsProp | Optimizer::AdaGrad => Some(Self::Root { bias: 1.0 }),
+            Optimizer::AdaBelief | Optimizer::AdaMomentum | Optimizer::EAdam => Some(Self::InPlace { share, bias }),
+            Optimizer::RmsPropCentered => None,
+        }
+    }
+
+    #[inline(always)]
+    fn apply(self, moment: f32) -> f32 {
+        match self {
+            Self::Root { bias } => (moment / bias).sqrt(),
+            Self::InPlace { share, bias } => share * moment / bias,
+        }
+    }
+}
+
+/// The function that takes moments to critical ε, and those moments; if critical ε follow from one.
+///
+/// Where nothing underflows or overflows its two roundings change √(v/c) by 3·2^-25 of itself, k·s/c by 2^-23.
+pub(crate) fn image(
     optimizer: Optimizer,
     correction: Correction,
     moments: Settled<'_>,
-    epsilons: &mut [f32],
-) {
-    with_formula(optimizer, correction, moments, WhileCounting { counter, values, epsilons });
+) -> Option<(Image<impl Fn(f32) -> f32>, &[f32])> {
+    let formula = Formula::of(optimizer, correction)?;
+    let (power, factor, regular) = match formula {
+        Formula::Root { bias } => (Power::Half, f64::from(bias).powf(-0.5), f32::MIN_POSITIVE..bias * (f32::MAX / 4.0)),
+        Formula::InPlace { share, bias } => {
+            (Power::One, f64::from(share) / f64::from(bias), 2.0 * f32::MIN_POSITIVE / share..f32::MAX / 4.0)
+        }
+    };
+    let image = Image::new(move |moment| formula.apply(moment), power, factor, regular)?;
+    Some((image, moments.denominator(optimizer)))
 }
 
 #[inline(always)]
 fn critical_any(optimizer: Optimizer, correction: Correction, moments: Settled<'_>, epsilons: &mut [f32]) {
-    with_formula(optimizer, correction, moments, AtOnce { epsilons });
-}
-
-/// Something to be done with the formula of a critical ε, which is a function of second and first moment.
-trait WithFormula {
-    fn apply(self, second: &[f32], first: &[f32], formula: impl Fn(f32, f32) -> f32);
-}
-
-#[inline(always)]
-fn with_formula(optimizer: Optimizer, correction: Correction, moments: Settled<'_>, work: impl WithFormula) {
-    let Correction { bias, in_place_share } = correction;
-    let Settled { first, second, max } = moments;
-    let root = move |v: f32, _| (v / bias).sqrt();
-    match optimizer {
-        Optimizer::Adam | Optimizer::Yogi => work.apply(second, second, root),
-        Optimizer::AmsGrad => work.apply(max, max, root),
-        Optimizer::RAdam | Optimizer::RmsProp | Optimizer::AdaGrad => work.apply(second, second, |v, _| v.sqrt()),
+    let denominators = epsilons.iter_mut().zip(moments.denominator(optimizer));
+    match Formula::of(optimizer, correction) {
+        Some(formula @ Formula::Root { .. }) => denominators.for_each(|(epsilon, &v)| *epsilon = formula.apply(v)),
+        Some(formula @ Formula::InPlace { .. }) => denominators.for_each(|(epsilon, &s)| *epsilon = formula.apply(s)),
         // v.addcmul(ḡ, ḡ, value=−1).sqrt_()
-        Optimizer::RmsPropCentered => work.apply(second, first, |v, mean| (-mean).mul_add(mean, v).sqrt()),
-        Optimizer::AdaBelief | Optimizer::AdaMomentum | Optimizer::EAdam => {
-            work.apply(second, second, move |s, _| in_place_share * s / bias);
-        }
-    }
-}
-
-struct AtOnce<'a> {
-    epsilons: &'a mut [f32],
-}
-
-impl WithFormula for AtOnce<'_> {
-    #[inline(always)]
-    fn apply(self, second: &[f32], first: &[f32], formula: impl Fn(f32, f32) -> f32) {
-        Remaining { second, first, epsilons: self.epsilons, formula }.advance(0..second.len());
-    }
-}
-
-struct WhileCounting<'a> {
-    counter: &'a mut Counter,
-    values: &'a [f32],
-    epsilons: &'a mut [f32],
-}
-
-impl WithFormula for WhileCounting<'_> {
-    #[inline(always)]
-    fn apply(self, second: &[f32], first: &[f32], formula: impl Fn(f32, f32) -> f32) {
-        self.counter.count_beside(self.values, Remaining { second, first, epsilons: self.epsilons, formula });
-    }
-}
-
-/// Critical ε to be computed.
-struct Remaining<'a, F> {
-    second: &'a [f32],
-    first: &'a [f32],
-    epsilons: &'a mut [f32],
-    formula: F,
-}
-
-impl<F: Fn(f32, f32) -> f32> Beside for Remaining<'_, F> {
-    #[inline(always)]
-    fn advance(&mut self, elements: Range<usize>) {
-        let (second, last_second) = self.second[elements.clone()].as_chunks::<8>();
-        let (first, last_first) = self.first[elements.clone()].as_chunks::<8>();
-        let (epsilons, last_epsilons) = self.epsilons[elements].as_chunks_mut::<8>();
-        for ((epsilons, second), first) in epsilons.iter_mut().zip(second).zip(first) {
-            // Eight are computed before any is written: nothing tells the compiler that these are different places.
-            *epsilons = std::array::from_fn(|lane| (self.formula)(second[lane], first[lane]));
-        }
-        for ((epsilon, &second), &first) in last_epsilons.iter_mut().zip(last_second).zip(last_first) {
-            *epsilon = (self.formula)(second, first);
-        }
+        None => denominators
+            .zip(moments.first)
+            .for_each(|((epsilon, &v), &mean)| *epsilon = (-mean).mul_add(mean, v).sqrt()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use epsiloscope_histogram::Counter;
+use epsiloscope_histogram::Image;
 
 use crate::kernel::{self, Correction, Settled, Slices};
 use crate::{Decay, Optimizer};
@@ -199,16 +199,10 @@ impl Moments {
         kernel::critical(self.optimizer, self.correction, self.settled().part(&elements), epsilons);
     }
 
-    /// Counts values, and meanwhile computes the critical ε of some elements, as many as there are values.
-    pub(crate) fn critical_epsilon_while_counting(
-        &self,
-        counter: &mut Counter,
-        values: &[f32],
-        elements: &Range<usize>,
-        epsilons: &mut [f32],
-    ) {
-        let moments = self.settled().part(elements);
-        kernel::critical_while_counting(counter, values, self.optimizer, self.correction, moments, epsilons);
+    /// The function that takes one of the moments to critical ε after the steps taken so far, and that moment of every
+    /// element; `None` if critical ε follow from two, or are out of the ordinary.
+    pub(crate) fn image(&self) -> Option<(Image<impl Fn(f32) -> f32>, &[f32])> {
+        kernel::image(self.optimizer, self.correction, self.settled())
     }
 
     fn settled(&self) -> Settled<'_> {
