@@ -122,7 +122,8 @@ impl Counter {
     /// Counts the magnitude of every value, and summarises the values.
     pub fn observe(&mut self, values: &[f32], summarizer: &mut Summarizer) {
         for block in values.chunks(BLOCK) {
-            summarizer.add_beside(block, |x| x * x, |sums| self.count_block(&Magnitude, block, sums));
+            self.count_block(&Magnitude, block, ());
+            summarizer.add(block);
             self.settle_rare_values(block);
         }
     }

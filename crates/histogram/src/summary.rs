@@ -43,11 +43,9 @@ impl Summary {
     /// The summary of the values behind both.
     #[must_use]
     pub fn merged(&self, other: &Self) -> Self {
-        let [min_nonzero, max] = [
-            (self.min_nonzero, other.min_nonzero, f32::min as fn(f32, f32) -> f32),
-            (self.max, other.max, f32::max),
-        ]
-        .map(|(own, others, chosen)| own.into_iter().chain(others).reduce(chosen));
+        let [min_nonzero, max] =
+            [(self.min_nonzero, other.min_nonzero, f32::min as fn(f32, f32) -> f32), (self.max, other.max, f32::max)]
+                .map(|(own, others, chosen)| own.into_iter().chain(others).reduce(chosen));
         Self { min_nonzero, max, sum_of_squares: self.sum_of_squares + other.sum_of_squares }
     }
 }

@@ -87,19 +87,6 @@ compiled_twice! {
     (optimizer: Optimizer, correction: Correction, moments: Settled<'_>, epsilons: &mut [f32])
 }
 
-/// Asks for values that will be wanted soon.
-pub(crate) fn prefetch(values: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in values.chunks(16) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        #[expect(unsafe_code, reason = "a prefetch takes a pointer")]
-        // SAFETY: a prefetch of any address is harmless.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
-        }
-    }
-}
-
 #[inline(always)]
 fn update_any(optimizer: Optimizer, decay: Decay, moments: Slices<'_>, gradients: &[f32]) {
     // Scalars are doubles until an operation on floats takes them, as in PyTorch.

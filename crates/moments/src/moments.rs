@@ -165,13 +165,6 @@ impl Moments {
         kernel::update(self.optimizer, self.decay, slices, gradients);
     }
 
-    /// Asks for the moments of elements that come next, as far as there are any.
-    pub(crate) fn prefetch(&self, elements: &Range<usize>) {
-        for moment in [&self.state.first, &self.state.second, &self.state.max] {
-            kernel::prefetch(moment.get(elements.clone()).unwrap_or_default());
-        }
-    }
-
     /// Ends the present step.
     pub fn end_step(&mut self) {
         self.steps += 1;

@@ -19,7 +19,7 @@ use epsiloscope_histogram::{Counter, Histogram, Summarizer, Summary};
 use crate::Moments;
 
 /// Elements of a block: 8 KiB each of gradients, moments and critical ε.
-const BLOCK: usize = 2048;
+const BLOCK: usize = 1024;
 
 /// Counters and scratch memory, reused for every tensor.
 ///
