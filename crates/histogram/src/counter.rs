@@ -45,20 +45,6 @@ const RARE_SLOTS: [(usize, usize); 2] = [
 
 type Lanes = [[u32; LANE_STRIDE]; LANES];
 
-/// Work on the values that are counted, eight at a time.
-///
-/// Counting waits for its stores; so this is nearly free beside it. Implementations should be inlined into the loop
-/// that counts, which is compiled for AVX2 and FMA.
-pub(crate) trait Beside: Clone {
-    fn take(&mut self, chunk: &[f32; LANES]);
-}
-
-/// No work.
-impl Beside for () {
-    #[inline(always)]
-    fn take(&mut self, _chunk: &[f32; LANES]) {}
-}
-
 /// Counts floats into bins; [`take`](Self::take) hands over the finished histogram.
 ///
 /// A counter is worth keeping: it holds 130 KiB of tables that are cleared, not allocated, between uses.
@@ -114,22 +100,13 @@ impl Counter {
     /// Counts the magnitude of every value.
     pub fn count(&mut self, values: &[f32]) {
         for block in values.chunks(BLOCK) {
-            self.count_block(&Magnitude, block, ());
+            self.count_block(&Magnitude, block);
             self.settle_rare_values(block);
         }
     }
 
-    /// Counts the magnitude of every value, and summarises the values.
-    pub fn observe(&mut self, values: &[f32], summarizer: &mut Summarizer) {
-        for block in values.chunks(BLOCK) {
-            self.count_block(&Magnitude, block, ());
-            summarizer.add(block);
-            self.settle_rare_values(block);
-        }
-    }
-
-    /// Counts the image of every value, unless one is neither zero nor regular: then nothing is done, and the answer is
-    /// false.
+    /// Counts the image of every value, unless one is neither zero nor regular, or there are so few that computing their
+    /// images costs less: then nothing is done, and the answer is false.
     ///
     /// What the summarizer makes of the values, [`Image::summary`] makes a summary of their images.
     #[must_use]
@@ -139,6 +116,9 @@ impl Counter {
         image: &Image<F>,
         summarizer: &mut Summarizer,
     ) -> bool {
+        if values.len() < FEW {
+            return false;
+        }
         let of_values = match image.power() {
             Power::One => Summarizer::of_finite(values, |x| x * x),
             Power::Half => Summarizer::of_finite(values, |x| x),
@@ -148,13 +128,13 @@ impl Counter {
         };
         summarizer.merge(&of_values);
         for block in values.chunks(BLOCK) {
-            self.count_block(image, block, ());
+            self.count_block(image, block);
             self.zeros += self.take_slot(image.slot(self.table, 0.0));
         }
         true
     }
 
-    fn count_block<B: Beside>(&mut self, counted: &impl Counted, block: &[f32], beside: B) -> B {
+    fn count_block(&mut self, counted: &impl Counted, block: &[f32]) {
         if self.pending > u32::MAX - BLOCK as u32 {
             self.drain();
         }
@@ -162,11 +142,10 @@ impl Counter {
         let n_lanes = if block.len() < FEW { 1 } else { LANES };
         self.used_lanes = self.used_lanes.max(n_lanes);
         let (chunks, rest) = block.as_chunks();
-        let beside = count_chunks(counted, self.table, &mut self.lanes, n_lanes, chunks, beside);
+        count_chunks(counted, self.table, &mut self.lanes[..n_lanes], chunks);
         for value in rest {
             self.lanes[0][counted.slot(self.table, *value)] += 1;
         }
-        beside
     }
 
     /// The histogram of everything counted since the last call; the counter starts anew.
@@ -282,40 +261,36 @@ fn is_rare(value: f32) -> bool {
     magnitude != 0.0 && !common.contains(&magnitude)
 }
 
-/// Counts in the first lanes: in all, or, as draining them would cost more than waiting for one, in one.
 #[inline]
-fn count_chunks<B: Beside>(
-    counted: &impl Counted,
-    table: &SlotTable,
-    lanes: &mut Lanes,
-    n_lanes: usize,
-    chunks: &[[f32; LANES]],
-    beside: B,
-) -> B {
+fn count_chunks(counted: &impl Counted, table: &SlotTable, lanes: &mut [[u32; LANE_STRIDE]], chunks: &[[f32; LANES]]) {
     #[cfg(target_arch = "x86_64")]
-    if n_lanes == LANES && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    if let Ok(lanes) = lanes.try_into()
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+    {
         #[expect(unsafe_code, reason = "calling a function compiled for AVX2 and FMA")]
         // SAFETY: the processor has both, as just checked.
-        return unsafe { approximate::count_chunks(counted, table, lanes, chunks, beside) };
+        unsafe {
+            approximate::count_chunks(counted, table, lanes, chunks);
+        }
+        return;
     }
-    count_by_table(counted, table, &mut lanes[..n_lanes], chunks, beside)
+    count_by_table(counted, table, lanes, chunks);
 }
 
-/// The simple version, for any processor.
-fn count_by_table<B: Beside>(
+/// The simple version, for any processor, and for so few values that draining eight lanes would cost more than waiting
+/// for one.
+fn count_by_table(
     counted: &impl Counted,
     table: &SlotTable,
     lanes: &mut [[u32; LANE_STRIDE]],
     chunks: &[[f32; LANES]],
-    mut beside: B,
-) -> B {
+) {
     for chunk in chunks {
         for (index, &value) in chunk.iter().enumerate() {
             lanes[index % lanes.len()][counted.slot(table, value)] += 1;
         }
-        beside.take(chunk);
     }
-    beside
 }
 
 #[cfg(test)]
@@ -390,7 +365,7 @@ mod tests {
         chosen.count(&values);
         for block in values.chunks(BLOCK) {
             (by_table.used_lanes, by_table.pending) = (LANES, by_table.pending + block.len() as u32);
-            count_by_table(&Magnitude, by_table.table, &mut by_table.lanes[..], block.as_chunks().0, ());
+            count_by_table(&Magnitude, by_table.table, &mut by_table.lanes[..], block.as_chunks().0);
             by_table.settle_rare_values(block);
         }
         assert_eq!(chosen.take(), by_table.take());

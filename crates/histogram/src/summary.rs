@@ -6,8 +6,6 @@
 //!
 //! Values are taken for finite; a block that turns out to hold others is taken again, value by value.
 
-use crate::counter::Beside;
-
 const LANES: usize = 8;
 /// Values between two looks for infinities and NaN: 8 KiB, which the first-level cache still holds.
 const BLOCK: usize = 2048;
@@ -72,15 +70,25 @@ impl Default for Summarizer {
 impl Summarizer {
     /// Takes more values.
     pub fn add(&mut self, values: &[f32]) {
+        let square = |x| x * x;
         for block in values.chunks(BLOCK) {
-            self.add_beside(block, |x| x * x, |sums| add_chunks(sums, block.as_chunks().0));
+            let (chunks, rest) = block.as_chunks();
+            let after = self.clone().with_chunks(chunks, square);
+            if after.is_finite() {
+                *self = after;
+            } else {
+                for chunk in chunks {
+                    self.add_each(chunk, square);
+                }
+            }
+            self.add_each(rest, square);
         }
     }
 
     /// Takes values and sums their terms instead of the squares; `None` if any is not finite.
     pub(crate) fn of_finite(values: &[f32], term: impl Fn(f64) -> f64 + Copy) -> Option<Self> {
         let (chunks, rest) = values.as_chunks();
-        let Summing { mut summarizer, .. } = add_chunks(Summing { summarizer: Self::default(), term }, chunks);
+        let mut summarizer = Self::default().with_chunks(chunks, term);
         rest.iter().enumerate().for_each(|(lane, &value)| summarizer.add_to_lane(lane, value, term));
         summarizer.is_finite().then_some(summarizer)
     }
@@ -92,23 +100,6 @@ impl Summarizer {
             self.max[lane] = self.max[lane].max(other.max[lane]);
             self.sum[lane] += other.sum[lane];
         }
-    }
-
-    /// Takes more values, whose whole chunks a pass hands on. Sums go over the values' terms instead of the squares.
-    pub(crate) fn add_beside<T: Fn(f64) -> f64 + Copy>(
-        &mut self,
-        values: &[f32],
-        term: T,
-        pass: impl FnOnce(Summing<T>) -> Summing<T>,
-    ) {
-        let (chunks, rest) = values.as_chunks::<LANES>();
-        let Summing { summarizer: after, .. } = pass(Summing { summarizer: self.clone(), term });
-        if after.is_finite() {
-            *self = after;
-        } else {
-            chunks.iter().for_each(|chunk| self.add_each(chunk, term));
-        }
-        self.add_each(rest, term);
     }
 
     /// The summary of everything taken.
@@ -138,48 +129,34 @@ impl Summarizer {
         self.max[lane] = self.max[lane].max(less_one);
         self.sum[lane] += term(f64::from(value));
     }
-}
-
-/// A summarizer of finite values that sums their terms.
-#[derive(Clone)]
-pub(crate) struct Summing<T> {
-    summarizer: Summarizer,
-    term: T,
-}
-
-impl<T: Fn(f64) -> f64 + Copy> Beside for Summing<T> {
-    #[inline(always)]
-    fn take(&mut self, chunk: &[f32; LANES]) {
-        let Summarizer { min, max, sum } = &mut self.summarizer;
-        let less_one = chunk.map(|value| (value.to_bits() as i32 & MAGNITUDE_MASK) - 1);
-        *min = std::array::from_fn(|lane| min[lane].min(less_one[lane] as u32));
-        *max = std::array::from_fn(|lane| max[lane].max(less_one[lane]));
-        let terms = chunk.map(f64::from).map(self.term);
-        *sum = std::array::from_fn(|lane| sum[lane] + terms[lane]);
+    fn with_chunks(self, chunks: &[[f32; LANES]], term: impl Fn(f64) -> f64) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            #[expect(unsafe_code, reason = "calling a function compiled for AVX2")]
+            // SAFETY: the processor has it, as just checked.
+            return unsafe { self.with_chunks_avx2(chunks, term) };
+        }
+        self.with_chunks_any(chunks, term)
     }
-}
 
-pub(crate) fn add_chunks<T: Fn(f64) -> f64 + Copy>(sums: Summing<T>, chunks: &[[f32; LANES]]) -> Summing<T> {
+    /// The same code, compiled for wider registers.
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        #[expect(unsafe_code, reason = "calling a function compiled for AVX2")]
-        // SAFETY: the processor has it, as just checked.
-        return unsafe { add_chunks_avx2(sums, chunks) };
+    #[target_feature(enable = "avx2")]
+    fn with_chunks_avx2(self, chunks: &[[f32; LANES]], term: impl Fn(f64) -> f64) -> Self {
+        self.with_chunks_any(chunks, term)
     }
-    add_chunks_any(sums, chunks)
-}
 
-/// The same code, compiled for wider registers.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn add_chunks_avx2<T: Fn(f64) -> f64 + Copy>(sums: Summing<T>, chunks: &[[f32; LANES]]) -> Summing<T> {
-    add_chunks_any(sums, chunks)
-}
-
-#[inline(always)]
-fn add_chunks_any<T: Fn(f64) -> f64 + Copy>(mut sums: Summing<T>, chunks: &[[f32; LANES]]) -> Summing<T> {
-    for chunk in chunks {
-        sums.take(chunk);
+    /// The state after finite values.
+    #[inline(always)]
+    fn with_chunks_any(self, chunks: &[[f32; LANES]], term: impl Fn(f64) -> f64) -> Self {
+        let Self { mut min, mut max, mut sum } = self;
+        for chunk in chunks {
+            let less_one = chunk.map(|value| (value.to_bits() as i32 & MAGNITUDE_MASK) - 1);
+            min = std::array::from_fn(|lane| min[lane].min(less_one[lane] as u32));
+            max = std::array::from_fn(|lane| max[lane].max(less_one[lane]));
+            let terms = chunk.map(f64::from).map(&term);
+            sum = std::array::from_fn(|lane| sum[lane] + terms[lane]);
+        }
+        Self { min, max, sum }
     }
-    sums
 }

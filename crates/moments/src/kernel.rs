@@ -207,7 +207,46 @@ fn sign(value: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use epsiloscope_histogram::{Counter, Histogram, Summarizer};
+
     use super::*;
+
+    /// Counts floats from given bits on as moments and, the slow way, by their critical ε; whether the first was done.
+    fn compare_counts(counters: &mut [Counter; 2], optimizer: Optimizer, correction: Correction, first: u32) -> bool {
+        let values: Vec<f32> = (first..first + (1 << 20)).map(f32::from_bits).collect();
+        let moments = Settled { first: &[], second: &values, max: &[] };
+        let (image, values) = image(optimizer, correction, moments).unwrap();
+        let mut epsilons = vec![0.0; values.len()];
+        critical(optimizer, correction, moments, &mut epsilons);
+        let [counter, by_epsilons] = counters;
+        let is_counted = counter.observe_images(values, &image, &mut Summarizer::default());
+        by_epsilons.count(&epsilons);
+        let expected = by_epsilons.take();
+        assert_eq!(counter.take(), if is_counted { expected } else { Histogram::default() }, "{optimizer} {first:x}");
+        is_counted
+    }
+
+    /// Every moment that is counted without computing its critical ε is counted where that belongs.
+    #[test]
+    fn every_moment_is_counted_in_its_critical_epsilons_bin() {
+        let after = |steps, beta2| Correction::after(steps, Decay { beta2, ..Decay::default() });
+        let cases = [
+            (Optimizer::Adam, after(3, 0.999)),
+            (Optimizer::RmsProp, after(1, 0.999)),
+            (Optimizer::AdaBelief, after(2, 0.999)),
+            (Optimizer::EAdam, after(40_000, 0.9999)),
+        ];
+        std::thread::scope(|scope| {
+            for (optimizer, correction) in cases {
+                scope.spawn(move || {
+                    let mut counters = [Counter::new(), Counter::new()];
+                    let mut is_counted = |first| compare_counts(&mut counters, optimizer, correction, first);
+                    let n_counted = (0..1 << 31).step_by(1 << 20).filter(|&first| is_counted(first)).count();
+                    assert!(n_counted > 1700, "{optimizer}: {n_counted} of 2048");
+                });
+            }
+        });
+    }
 
     #[test]
     fn the_compiled_variants_agree_to_the_last_bit() {

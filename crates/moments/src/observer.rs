@@ -94,7 +94,8 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, values: &[f32]) {
-        self.counter.observe(values, &mut self.summarizer);
+        self.counter.count(values);
+        self.summarizer.add(values);
     }
 
     fn add_critical_epsilon(&mut self, moments: &Moments, elements: Range<usize>) {
@@ -105,7 +106,8 @@ impl Tally {
         }
         self.epsilons.resize(elements.len(), 0.0);
         moments.critical_epsilon_into(elements, &mut self.epsilons);
-        self.counter.observe(&self.epsilons, &mut self.summarizer);
+        self.counter.count(&self.epsilons);
+        self.summarizer.add(&self.epsilons);
     }
 
     fn take(&mut self) -> Observed {

@@ -15,7 +15,7 @@ use std::arch::x86_64::{
 };
 
 use super::counted::{Counted, Logarithm};
-use super::{Beside, LANES, Lanes};
+use super::{LANES, Lanes};
 use crate::bins::{MAGNITUDE_MASK, SlotTable, slot};
 
 /// Adding 1.5·2^23 rounds to the nearest integer, which then stands in the low bits of the mantissa.
@@ -34,29 +34,19 @@ const DELAY: usize = 8;
 /// The bins of eight floats, in the low 16 bits; what stands above is of no meaning.
 pub(super) type Bins = [u32; LANES];
 
-/// Counts, and hands every chunk to `beside`. Images must cover the values.
+/// Counts values that images must cover.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn count_chunks<B: Beside>(
-    counted: &impl Counted,
-    table: &SlotTable,
-    lanes: &mut Lanes,
-    chunks: &[[f32; LANES]],
-    beside: B,
-) -> B {
-    // In a variable of its own its state stays in registers.
-    let mut beside = beside.clone();
+pub(super) fn count_chunks(counted: &impl Counted, table: &SlotTable, lanes: &mut Lanes, chunks: &[[f32; LANES]]) {
     let logarithm = counted.logarithm();
     let mut waiting = [[(slot::UNUSED as i32 - slot::BIAS) as u32; LANES]; DELAY];
     for (index, chunk) in chunks.iter().enumerate() {
         let bins = &mut waiting[index % DELAY];
         count_bins(lanes, bins);
-        beside.take(chunk);
         find_bins(counted, &logarithm, table, chunk, bins);
     }
     for bins in &waiting {
         count_bins(lanes, bins);
     }
-    beside
 }
 
 #[expect(unsafe_code, reason = "a bounds check per element costs a tenth of the speed")]
