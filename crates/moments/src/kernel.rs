@@ -31,7 +31,7 @@ impl<'a> Settled<'a> {
 
     /// The moment that the denominator is made of, but for a mean.
     #[inline(always)]
-    fn denominator(&self, optimizer: Optimizer) -> &'a [f32] {
+    pub(crate) fn denominator(&self, optimizer: Optimizer) -> &'a [f32] {
         if optimizer == Optimizer::AmsGrad { self.max } else { self.second }
     }
 }
@@ -154,14 +154,10 @@ impl Formula {
     }
 }
 
-/// The function that takes moments to critical ε, and those moments; if critical ε follow from one.
+/// The function that takes moments to critical ε, if these follow from one.
 ///
 /// Where nothing underflows or overflows its two roundings change √(v/c) by 3·2^-25 of itself, k·s/c by 2^-23.
-pub(crate) fn image(
-    optimizer: Optimizer,
-    correction: Correction,
-    moments: Settled<'_>,
-) -> Option<(Image<impl Fn(f32) -> f32>, &[f32])> {
+pub(crate) fn image(optimizer: Optimizer, correction: Correction) -> Option<Image<impl Fn(f32) -> f32>> {
     let formula = Formula::of(optimizer, correction)?;
     let (power, factor, regular) = match formula {
         Formula::Root { bias } => (Power::Half, f64::from(bias).powf(-0.5), f32::MIN_POSITIVE..bias * (f32::MAX / 4.0)),
@@ -169,8 +165,7 @@ pub(crate) fn image(
             (Power::One, f64::from(share) / f64::from(bias), 2.0 * f32::MIN_POSITIVE / share..f32::MAX / 4.0)
         }
     };
-    let image = Image::new(move |moment| formula.apply(moment), power, factor, regular)?;
-    Some((image, moments.denominator(optimizer)))
+    Image::new(move |moment| formula.apply(moment), power, factor, regular)
 }
 
 #[inline(always)]
@@ -215,11 +210,11 @@ mod tests {
     fn compare_counts(counters: &mut [Counter; 2], optimizer: Optimizer, correction: Correction, first: u32) -> bool {
         let values: Vec<f32> = (first..first + (1 << 20)).map(f32::from_bits).collect();
         let moments = Settled { first: &[], second: &values, max: &[] };
-        let (image, values) = image(optimizer, correction, moments).unwrap();
+        let image = image(optimizer, correction).unwrap();
         let mut epsilons = vec![0.0; values.len()];
         critical(optimizer, correction, moments, &mut epsilons);
         let [counter, by_epsilons] = counters;
-        let is_counted = counter.observe_images(values, &image, &mut Summarizer::default());
+        let is_counted = counter.observe_images(&values, &image, &mut Summarizer::default());
         by_epsilons.count(&epsilons);
         let expected = by_epsilons.take();
         assert_eq!(counter.take(), if is_counted { expected } else { Histogram::default() }, "{optimizer} {first:x}");

@@ -192,10 +192,15 @@ impl Moments {
         kernel::critical(self.optimizer, self.correction, self.settled().part(&elements), epsilons);
     }
 
-    /// The function that takes one of the moments to critical ε after the steps taken so far, and that moment of every
-    /// element; `None` if critical ε follow from two, or are out of the ordinary.
-    pub(crate) fn image(&self) -> Option<(Image<impl Fn(f32) -> f32>, &[f32])> {
-        kernel::image(self.optimizer, self.correction, self.settled())
+    /// The function that takes [`denominator`](Self::denominator) to critical ε after the steps taken so far; `None` if
+    /// these follow from two moments, or are out of the ordinary.
+    pub(crate) fn image(&self) -> Option<Image<impl Fn(f32) -> f32 + use<>>> {
+        kernel::image(self.optimizer, self.correction)
+    }
+
+    /// The moment that the denominator is made of, but for a mean.
+    pub(crate) fn denominator(&self) -> &[f32] {
+        self.settled().denominator(self.optimizer)
     }
 
     fn settled(&self) -> Settled<'_> {

@@ -5,7 +5,7 @@
 //! So each gradient is read once, each moment read and written once, and no critical ε reaches memory.
 //!
 //! Most critical ε are not computed at all: they follow from one moment by a power law, whose bins are those of the
-//! moment shifted (see [`epsiloscope_histogram::Image`]). Blocks that hold a moment out of the ordinary, not finite or near the ends of
+//! moment shifted (see [`Image`]). Blocks that hold a moment out of the ordinary, not finite or near the ends of
 //! the range of floats, have theirs computed.
 //!
 //! Results are those of the separate passes to the last bit, but for the sums of squares of critical ε, which come
@@ -14,11 +14,11 @@
 
 use std::ops::Range;
 
-use epsiloscope_histogram::{Counter, Histogram, Summarizer, Summary};
+use epsiloscope_histogram::{Counter, Histogram, Image, Summarizer, Summary};
 
 use crate::Moments;
 
-/// Elements of a block: 8 KiB each of gradients, moments and critical ε.
+/// Elements of a block: 4 KiB each of gradients and moments, as far as counting asks ahead for those that follow.
 const BLOCK: usize = 1024;
 
 /// Counters and scratch memory, reused for every tensor.
@@ -67,17 +67,18 @@ impl Observer {
         self.critical.resize_with(self.critical.len().max(wanted), Tally::default);
         // An update does not depend on the steps ended, a critical ε does.
         moments.iter_mut().for_each(Moments::end_step);
+        let images: Vec<_> = moments[..wanted].iter().map(Moments::image).collect();
         for (start, block) in (0..).step_by(BLOCK).zip(gradient.chunks(BLOCK)) {
             for moments in &mut *moments {
                 moments.update(start, block);
             }
             self.gradient.add(block);
-            for (tally, moments) in self.critical.iter_mut().zip(&moments[..wanted]) {
-                tally.add_critical_epsilon(moments, start..start + block.len());
+            for ((tally, moments), image) in self.critical.iter_mut().zip(&*moments).zip(&images) {
+                tally.add_critical_epsilon(moments, image.as_ref(), start..start + block.len());
             }
         }
-        let critical = self.critical.iter_mut().zip(&moments[..wanted]);
-        (self.gradient.take(), critical.map(|(tally, moments)| tally.take_critical_epsilon(moments)).collect())
+        let critical = self.critical.iter_mut().zip(&images);
+        (self.gradient.take(), critical.map(|(tally, image)| tally.take_critical_epsilon(image.as_ref())).collect())
     }
 }
 
@@ -98,10 +99,14 @@ impl Tally {
         self.summarizer.add(values);
     }
 
-    fn add_critical_epsilon(&mut self, moments: &Moments, elements: Range<usize>) {
-        if let Some((image, values)) = moments.image()
-            && self.counter.observe_images(&values[elements.clone()], &image, &mut self.of_moments)
-        {
+    fn add_critical_epsilon(
+        &mut self,
+        moments: &Moments,
+        image: Option<&Image<impl Fn(f32) -> f32>>,
+        elements: Range<usize>,
+    ) {
+        let values = &moments.denominator()[elements.clone()];
+        if image.is_some_and(|image| self.counter.observe_images(values, image, &mut self.of_moments)) {
             return;
         }
         self.epsilons.resize(elements.len(), 0.0);
@@ -114,10 +119,10 @@ impl Tally {
         Observed { histogram: self.counter.take(), summary: std::mem::take(&mut self.summarizer).finish() }
     }
 
-    fn take_critical_epsilon(&mut self, moments: &Moments) -> Observed {
+    fn take_critical_epsilon(&mut self, image: Option<&Image<impl Fn(f32) -> f32>>) -> Observed {
         let Observed { histogram, summary } = self.take();
         let of_moments = std::mem::take(&mut self.of_moments).finish();
-        let of_images = moments.image().map(|(image, _)| image.summary(&of_moments)).unwrap_or_default();
+        let of_images = image.map(|image| image.summary(&of_moments)).unwrap_or_default();
         Observed { histogram, summary: summary.merged(&of_images) }
     }
 }
