@@ -13,11 +13,15 @@
 
 #[cfg(target_arch = "x86_64")]
 mod approximate;
+mod counted;
 
 use std::ops::{Range, RangeInclusive};
 
-use crate::bins::{self, SlotTable, slot, slot_of};
+use crate::bins::{self, SlotTable, slot};
 use crate::histogram::Histogram;
+use crate::image::{Image, Power};
+use crate::summary::Summarizer;
+use counted::{Counted, Magnitude};
 
 /// Elements between two looks for rare values: 256 KiB, so that a second look finds them in the second-level cache.
 const BLOCK: usize = 65_536;
@@ -40,21 +44,6 @@ const RARE_SLOTS: [(usize, usize); 2] = [
 ];
 
 type Lanes = [[u32; LANE_STRIDE]; LANES];
-
-/// Work on as many elements as are counted, done a few elements at a time.
-///
-/// While the processor waits for a division or a square root it counts; so these are nearly free beside counting.
-/// Implementations should be inlined into the loop that counts, which is compiled for AVX2 and FMA.
-pub trait Beside {
-    /// Works on the elements that follow the last ones, most often eight.
-    fn advance(&mut self, elements: Range<usize>);
-}
-
-/// No work.
-impl Beside for () {
-    #[inline(always)]
-    fn advance(&mut self, _elements: Range<usize>) {}
-}
 
 /// Counts floats into bins; [`take`](Self::take) hands over the finished histogram.
 ///
@@ -110,26 +99,52 @@ impl Counter {
 
     /// Counts the magnitude of every value.
     pub fn count(&mut self, values: &[f32]) {
-        self.count_beside(values, ());
+        for block in values.chunks(BLOCK) {
+            self.count_block(&Magnitude, block);
+            self.settle_rare_values(block);
+        }
     }
 
-    /// Counts the magnitude of every value, and between values does other work that is as long.
-    #[inline]
-    pub fn count_beside(&mut self, values: &[f32], mut beside: impl Beside) {
-        for (first, block) in (0..).step_by(BLOCK).zip(values.chunks(BLOCK)) {
-            if self.pending > u32::MAX - BLOCK as u32 {
-                self.drain();
-            }
-            self.pending += block.len() as u32;
-            if block.len() < FEW {
-                self.used_lanes = self.used_lanes.max(1);
-                count_in_lane(self.table, &mut self.lanes[0], block);
-                beside.advance(first..first + block.len());
-            } else {
-                self.used_lanes = LANES;
-                count_block(self.table, &mut self.lanes, block, first, &mut beside);
-            }
-            self.settle_rare_values(block);
+    /// Counts the image of every value, unless one is neither zero nor regular, or there are so few that computing their
+    /// images costs less: then nothing is done, and the answer is false.
+    ///
+    /// What the summarizer makes of the values, [`Image::summary`] makes a summary of their images.
+    #[must_use]
+    pub fn observe_images<F: Fn(f32) -> f32>(
+        &mut self,
+        values: &[f32],
+        image: &Image<F>,
+        summarizer: &mut Summarizer,
+    ) -> bool {
+        if values.len() < FEW {
+            return false;
+        }
+        let of_values = match image.power() {
+            Power::One => Summarizer::of_finite(values, |x| x * x),
+            Power::Half => Summarizer::of_finite(values, |x| x),
+        };
+        let Some(of_values) = of_values.filter(|of_values| image.covers(&of_values.finish())) else {
+            return false;
+        };
+        summarizer.merge(&of_values);
+        for block in values.chunks(BLOCK) {
+            self.count_block(image, block);
+            self.zeros += self.take_slot(image.slot(self.table, 0.0));
+        }
+        true
+    }
+
+    fn count_block(&mut self, counted: &impl Counted, block: &[f32]) {
+        if self.pending > u32::MAX - BLOCK as u32 {
+            self.drain();
+        }
+        self.pending += block.len() as u32;
+        let n_lanes = if block.len() < FEW { 1 } else { LANES };
+        self.used_lanes = self.used_lanes.max(n_lanes);
+        let (chunks, rest) = block.as_chunks();
+        count_chunks(counted, self.table, &mut self.lanes[..n_lanes], chunks);
+        for value in rest {
+            self.lanes[0][counted.slot(self.table, *value)] += 1;
         }
     }
 
@@ -195,6 +210,11 @@ impl Counter {
         slots.flatten().flatten().map(|count| u64::from(std::mem::take(count))).sum()
     }
 
+    /// Empties a slot.
+    fn take_slot(&mut self, slot: usize) -> u64 {
+        self.lanes[..self.used_lanes].iter_mut().map(|lane| u64::from(std::mem::take(&mut lane[slot]))).sum()
+    }
+
     fn count_exactly(&mut self, value: f32) {
         match bins::bin_of(value) {
             Some(bin) => {
@@ -242,32 +262,33 @@ fn is_rare(value: f32) -> bool {
 }
 
 #[inline]
-fn count_block(table: &SlotTable, lanes: &mut Lanes, block: &[f32], first: usize, beside: &mut impl Beside) {
+fn count_chunks(counted: &impl Counted, table: &SlotTable, lanes: &mut [[u32; LANE_STRIDE]], chunks: &[[f32; LANES]]) {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    if let Ok(lanes) = lanes.try_into()
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+    {
         #[expect(unsafe_code, reason = "calling a function compiled for AVX2 and FMA")]
         // SAFETY: the processor has both, as just checked.
         unsafe {
-            approximate::count_block(table, lanes, block, first, beside);
+            approximate::count_chunks(counted, table, lanes, chunks);
         }
         return;
     }
-    count_by_table(table, lanes, block);
-    beside.advance(first..first + block.len());
+    count_by_table(counted, table, lanes, chunks);
 }
 
-/// For so few values that draining eight lanes would cost more than waiting for one.
-fn count_in_lane(table: &SlotTable, lane: &mut [u32; LANE_STRIDE], values: &[f32]) {
-    for value in values {
-        lane[slot_of(table, value.to_bits())] += 1;
-    }
-}
-
-/// The simple version, for any processor.
-fn count_by_table(table: &SlotTable, lanes: &mut Lanes, values: &[f32]) {
-    for chunk in values.chunks(LANES) {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            lane[slot_of(table, value.to_bits())] += 1;
+/// The simple version, for any processor, and for so few values that draining eight lanes would cost more than waiting
+/// for one.
+fn count_by_table(
+    counted: &impl Counted,
+    table: &SlotTable,
+    lanes: &mut [[u32; LANE_STRIDE]],
+    chunks: &[[f32; LANES]],
+) {
+    for chunk in chunks {
+        for (index, &value) in chunk.iter().enumerate() {
+            lanes[index % lanes.len()][counted.slot(table, value)] += 1;
         }
     }
 }
@@ -275,6 +296,7 @@ fn count_by_table(table: &SlotTable, lanes: &mut Lanes, values: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bins::slot_of;
 
     /// Every magnitude that is not rare, by both ways; 2.1 billion of them take some seconds.
     #[cfg(target_arch = "x86_64")]
@@ -307,7 +329,7 @@ mod tests {
         let table = bins::slot_table();
         let values: [f32; LANES] = std::array::from_fn(|lane| f32::from_bits(start + lane as u32));
         let mut bins = [0; LANES];
-        approximate::find_bins(table, &values, &mut bins);
+        approximate::find_bins(&Magnitude, &Magnitude.logarithm(), table, &values, &mut bins);
         for (bin, value) in bins.into_iter().zip(values) {
             assert_eq!(approximate::slot_of_bin(bin), slot_of(table, value.to_bits()), "{value:e}");
         }
@@ -333,7 +355,7 @@ mod tests {
     #[test]
     fn the_table_alone_counts_the_same() {
         let mut state = 1u32;
-        let values: Vec<f32> = (0..100_007)
+        let values: Vec<f32> = (0..100_008)
             .map(|_| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 f32::from_bits(state ^ (state >> 16))
@@ -343,7 +365,7 @@ mod tests {
         chosen.count(&values);
         for block in values.chunks(BLOCK) {
             (by_table.used_lanes, by_table.pending) = (LANES, by_table.pending + block.len() as u32);
-            count_by_table(by_table.table, &mut by_table.lanes, block);
+            count_by_table(&Magnitude, by_table.table, &mut by_table.lanes[..], block.as_chunks().0);
             by_table.settle_rare_values(block);
         }
         assert_eq!(chosen.take(), by_table.take());

@@ -143,7 +143,9 @@ mod tests {
             .chain([0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-45, f32::MAX])
             .collect();
         let mut counts = vec![0; N_SLOTS];
-        values.iter().for_each(|&value| counts[slot(&table, value)] += 1);
+        for &value in &values {
+            counts[slot(&table, value)] += 1;
+        }
         let mut counter = Counter::new();
         counter.count(&values);
         assert_eq!(histogram(&counts), counter.take());

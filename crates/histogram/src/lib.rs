@@ -23,9 +23,11 @@ pub mod bins;
 mod counter;
 pub mod device;
 mod histogram;
+mod image;
 mod summary;
 
 pub use bins::{BINS_PER_DECADE, BinRange};
-pub use counter::{Beside, Counter};
+pub use counter::Counter;
 pub use histogram::{BinsPerDecadeError, Histogram, Quantile};
+pub use image::{Image, Power};
 pub use summary::{Summarizer, Summary};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use epsiloscope_histogram::{Beside, Counter};
+use epsiloscope_histogram::{Image, Power};
 
 use crate::{Decay, Optimizer};
 
@@ -27,6 +27,12 @@ impl<'a> Settled<'a> {
     pub(crate) fn part(&self, elements: &Range<usize>) -> Self {
         let part = |moment: &'a [f32]| if moment.is_empty() { moment } else { &moment[elements.clone()] };
         Self { first: part(self.first), second: part(self.second), max: part(self.max) }
+    }
+
+    /// The moment that the denominator is made of, but for a mean.
+    #[inline(always)]
+    pub(crate) fn denominator(&self, optimizer: Optimizer) -> &'a [f32] {
+        if optimizer == Optimizer::AmsGrad { self.max } else { self.second }
     }
 }
 
@@ -81,19 +87,6 @@ compiled_twice! {
     (optimizer: Optimizer, correction: Correction, moments: Settled<'_>, epsilons: &mut [f32])
 }
 
-/// Asks for values that will be wanted soon.
-pub(crate) fn prefetch(values: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in values.chunks(16) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        #[expect(unsafe_code, reason = "a prefetch takes a pointer")]
-        // SAFETY: a prefetch of any address is harmless.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
-        }
-    }
-}
-
 #[inline(always)]
 fn update_any(optimizer: Optimizer, decay: Decay, moments: Slices<'_>, gradients: &[f32]) {
     // Scalars are doubles until an operation on floats takes them, as in PyTorch.
@@ -132,90 +125,59 @@ fn update_any(optimizer: Optimizer, decay: Decay, moments: Slices<'_>, gradients
     }
 }
 
-/// Counts values, and meanwhile writes one critical ε per element.
-pub(crate) fn critical_while_counting(
-    counter: &mut Counter,
-    values: &[f32],
-    optimizer: Optimizer,
-    correction: Correction,
-    moments: Settled<'_>,
-    epsilons: &mut [f32],
-) {
-    with_formula(optimizer, correction, moments, WhileCounting { counter, values, epsilons });
+/// A critical ε as a function of one moment, which grows with it.
+#[derive(Clone, Copy)]
+enum Formula {
+    /// √(v/`bias`), where no correction is made with a bias of 1.
+    Root { bias: f32 },
+    /// `share`·s/`bias`.
+    InPlace { share: f32, bias: f32 },
+}
+
+impl Formula {
+    /// `None` if critical ε follow from two moments.
+    fn of(optimizer: Optimizer, Correction { bias, in_place_share: share }: Correction) -> Option<Self> {
+        match optimizer {
+            Optimizer::Adam | Optimizer::AmsGrad | Optimizer::Yogi => Some(Self::Root { bias }),
+            Optimizer::RAdam | Optimizer::RmsProp | Optimizer::AdaGrad => Some(Self::Root { bias: 1.0 }),
+            Optimizer::AdaBelief | Optimizer::AdaMomentum | Optimizer::EAdam => Some(Self::InPlace { share, bias }),
+            Optimizer::RmsPropCentered => None,
+        }
+    }
+
+    #[inline(always)]
+    fn apply(self, moment: f32) -> f32 {
+        match self {
+            Self::Root { bias } => (moment / bias).sqrt(),
+            Self::InPlace { share, bias } => share * moment / bias,
+        }
+    }
+}
+
+/// The function that takes moments to critical ε, if these follow from one.
+///
+/// Where nothing underflows or overflows its two roundings change √(v/c) by 3·2^-25 of itself, k·s/c by 2^-23.
+pub(crate) fn image(optimizer: Optimizer, correction: Correction) -> Option<Image<impl Fn(f32) -> f32>> {
+    let formula = Formula::of(optimizer, correction)?;
+    let (power, factor, regular) = match formula {
+        Formula::Root { bias } => (Power::Half, f64::from(bias).powf(-0.5), f32::MIN_POSITIVE..bias * (f32::MAX / 4.0)),
+        Formula::InPlace { share, bias } => {
+            (Power::One, f64::from(share) / f64::from(bias), 2.0 * f32::MIN_POSITIVE / share..f32::MAX / 4.0)
+        }
+    };
+    Image::new(move |moment| formula.apply(moment), power, factor, regular)
 }
 
 #[inline(always)]
 fn critical_any(optimizer: Optimizer, correction: Correction, moments: Settled<'_>, epsilons: &mut [f32]) {
-    with_formula(optimizer, correction, moments, AtOnce { epsilons });
-}
-
-/// Something to be done with the formula of a critical ε, which is a function of second and first moment.
-trait WithFormula {
-    fn apply(self, second: &[f32], first: &[f32], formula: impl Fn(f32, f32) -> f32);
-}
-
-#[inline(always)]
-fn with_formula(optimizer: Optimizer, correction: Correction, moments: Settled<'_>, work: impl WithFormula) {
-    let Correction { bias, in_place_share } = correction;
-    let Settled { first, second, max } = moments;
-    let root = move |v: f32, _| (v / bias).sqrt();
-    match optimizer {
-        Optimizer::Adam | Optimizer::Yogi => work.apply(second, second, root),
-        Optimizer::AmsGrad => work.apply(max, max, root),
-        Optimizer::RAdam | Optimizer::RmsProp | Optimizer::AdaGrad => work.apply(second, second, |v, _| v.sqrt()),
+    let denominators = epsilons.iter_mut().zip(moments.denominator(optimizer));
+    match Formula::of(optimizer, correction) {
+        Some(formula @ Formula::Root { .. }) => denominators.for_each(|(epsilon, &v)| *epsilon = formula.apply(v)),
+        Some(formula @ Formula::InPlace { .. }) => denominators.for_each(|(epsilon, &s)| *epsilon = formula.apply(s)),
         // v.addcmul(ḡ, ḡ, value=−1).sqrt_()
-        Optimizer::RmsPropCentered => work.apply(second, first, |v, mean| (-mean).mul_add(mean, v).sqrt()),
-        Optimizer::AdaBelief | Optimizer::AdaMomentum | Optimizer::EAdam => {
-            work.apply(second, second, move |s, _| in_place_share * s / bias);
-        }
-    }
-}
-
-struct AtOnce<'a> {
-    epsilons: &'a mut [f32],
-}
-
-impl WithFormula for AtOnce<'_> {
-    #[inline(always)]
-    fn apply(self, second: &[f32], first: &[f32], formula: impl Fn(f32, f32) -> f32) {
-        Remaining { second, first, epsilons: self.epsilons, formula }.advance(0..second.len());
-    }
-}
-
-struct WhileCounting<'a> {
-    counter: &'a mut Counter,
-    values: &'a [f32],
-    epsilons: &'a mut [f32],
-}
-
-impl WithFormula for WhileCounting<'_> {
-    #[inline(always)]
-    fn apply(self, second: &[f32], first: &[f32], formula: impl Fn(f32, f32) -> f32) {
-        self.counter.count_beside(self.values, Remaining { second, first, epsilons: self.epsilons, formula });
-    }
-}
-
-/// Critical ε to be computed.
-struct Remaining<'a, F> {
-    second: &'a [f32],
-    first: &'a [f32],
-    epsilons: &'a mut [f32],
-    formula: F,
-}
-
-impl<F: Fn(f32, f32) -> f32> Beside for Remaining<'_, F> {
-    #[inline(always)]
-    fn advance(&mut self, elements: Range<usize>) {
-        let (second, last_second) = self.second[elements.clone()].as_chunks::<8>();
-        let (first, last_first) = self.first[elements.clone()].as_chunks::<8>();
-        let (epsilons, last_epsilons) = self.epsilons[elements].as_chunks_mut::<8>();
-        for ((epsilons, second), first) in epsilons.iter_mut().zip(second).zip(first) {
-            // Eight are computed before any is written: nothing tells the compiler that these are different places.
-            *epsilons = std::array::from_fn(|lane| (self.formula)(second[lane], first[lane]));
-        }
-        for ((epsilon, &second), &first) in last_epsilons.iter_mut().zip(last_second).zip(last_first) {
-            *epsilon = (self.formula)(second, first);
-        }
+        None => denominators
+            .zip(moments.first)
+            .for_each(|((epsilon, &v), &mean)| *epsilon = (-mean).mul_add(mean, v).sqrt()),
     }
 }
 
@@ -240,7 +202,46 @@ fn sign(value: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use epsiloscope_histogram::{Counter, Histogram, Summarizer};
+
     use super::*;
+
+    /// Counts floats from given bits on as moments and, the slow way, by their critical ε; whether the first was done.
+    fn compare_counts(counters: &mut [Counter; 2], optimizer: Optimizer, correction: Correction, first: u32) -> bool {
+        let values: Vec<f32> = (first..first + (1 << 20)).map(f32::from_bits).collect();
+        let moments = Settled { first: &[], second: &values, max: &[] };
+        let image = image(optimizer, correction).unwrap();
+        let mut epsilons = vec![0.0; values.len()];
+        critical(optimizer, correction, moments, &mut epsilons);
+        let [counter, by_epsilons] = counters;
+        let is_counted = counter.observe_images(&values, &image, &mut Summarizer::default());
+        by_epsilons.count(&epsilons);
+        let expected = by_epsilons.take();
+        assert_eq!(counter.take(), if is_counted { expected } else { Histogram::default() }, "{optimizer} {first:x}");
+        is_counted
+    }
+
+    /// Every moment that is counted without computing its critical ε is counted where that belongs.
+    #[test]
+    fn every_moment_is_counted_in_its_critical_epsilons_bin() {
+        let after = |steps, beta2| Correction::after(steps, Decay { beta2, ..Decay::default() });
+        let cases = [
+            (Optimizer::Adam, after(3, 0.999)),
+            (Optimizer::RmsProp, after(1, 0.999)),
+            (Optimizer::AdaBelief, after(2, 0.999)),
+            (Optimizer::EAdam, after(40_000, 0.9999)),
+        ];
+        std::thread::scope(|scope| {
+            for (optimizer, correction) in cases {
+                scope.spawn(move || {
+                    let mut counters = [Counter::new(), Counter::new()];
+                    let mut is_counted = |first| compare_counts(&mut counters, optimizer, correction, first);
+                    let n_counted = (0..1 << 31).step_by(1 << 20).filter(|&first| is_counted(first)).count();
+                    assert!(n_counted > 1700, "{optimizer}: {n_counted} of 2048");
+                });
+            }
+        });
+    }
 
     #[test]
     fn the_compiled_variants_agree_to_the_last_bit() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use epsiloscope_histogram::Counter;
+use epsiloscope_histogram::Image;
 
 use crate::kernel::{self, Correction, Settled, Slices};
 use crate::{Decay, Optimizer};
@@ -165,13 +165,6 @@ impl Moments {
         kernel::update(self.optimizer, self.decay, slices, gradients);
     }
 
-    /// Asks for the moments of elements that come next, as far as there are any.
-    pub(crate) fn prefetch(&self, elements: &Range<usize>) {
-        for moment in [&self.state.first, &self.state.second, &self.state.max] {
-            kernel::prefetch(moment.get(elements.clone()).unwrap_or_default());
-        }
-    }
-
     /// Ends the present step.
     pub fn end_step(&mut self) {
         self.steps += 1;
@@ -199,16 +192,15 @@ impl Moments {
         kernel::critical(self.optimizer, self.correction, self.settled().part(&elements), epsilons);
     }
 
-    /// Counts values, and meanwhile computes the critical ε of some elements, as many as there are values.
-    pub(crate) fn critical_epsilon_while_counting(
-        &self,
-        counter: &mut Counter,
-        values: &[f32],
-        elements: &Range<usize>,
-        epsilons: &mut [f32],
-    ) {
-        let moments = self.settled().part(elements);
-        kernel::critical_while_counting(counter, values, self.optimizer, self.correction, moments, epsilons);
+    /// The function that takes [`denominator`](Self::denominator) to critical ε after the steps taken so far; `None` if
+    /// these follow from two moments, or are out of the ordinary.
+    pub(crate) fn image(&self) -> Option<Image<impl Fn(f32) -> f32 + use<>>> {
+        kernel::image(self.optimizer, self.correction)
+    }
+
+    /// The moment that the denominator is made of, but for a mean.
+    pub(crate) fn denominator(&self) -> &[f32] {
+        self.settled().denominator(self.optimizer)
     }
 
     fn settled(&self) -> Settled<'_> {

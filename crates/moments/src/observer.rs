@@ -4,15 +4,22 @@
 //! is there: count and summarise its gradients, update every optimizer's moments, compute and count their critical ε.
 //! So each gradient is read once, each moment read and written once, and no critical ε reaches memory.
 //!
-//! Results are those of the separate passes to the last bit: counts do not depend on blocks, and sums of squares are
-//! taken in the order of [`Summary::of`].
+//! Most critical ε are not computed at all: they follow from one moment by a power law, whose bins are those of the
+//! moment shifted (see [`Image`]). Blocks that hold a moment out of the ordinary, not finite or near the ends of
+//! the range of floats, have theirs computed.
+//!
+//! Results are those of the separate passes to the last bit, but for the sums of squares of critical ε, which come
+//! from the moments' sums: they are spared the roundings of single critical ε, and so differ by up to 2^-22 of themselves
+//! from the sums of the rounded ones' squares.
 
-use epsiloscope_histogram::{Counter, Histogram, Summarizer, Summary};
+use std::ops::Range;
+
+use epsiloscope_histogram::{Counter, Histogram, Image, Summarizer, Summary};
 
 use crate::Moments;
 
-/// Elements of a block: 8 KiB each of gradients, moments and critical ε.
-const BLOCK: usize = 2048;
+/// Elements of a block: 4 KiB each of gradients and moments, as far as counting asks ahead for those that follow.
+const BLOCK: usize = 1024;
 
 /// Counters and scratch memory, reused for every tensor.
 ///
@@ -28,8 +35,8 @@ const BLOCK: usize = 2048;
 #[derive(Default)]
 pub struct Observer {
     gradient: Tally,
-    /// Of each optimizer's critical ε, and room for those of a block.
-    critical: Vec<(Tally, Box<[f32; BLOCK]>)>,
+    /// Of each optimizer's critical ε.
+    critical: Vec<Tally>,
 }
 
 /// What values come to.
@@ -57,34 +64,21 @@ impl Observer {
     pub fn observe(&mut self, gradient: &[f32], moments: &mut [Moments], critical: bool) -> (Observed, Vec<Observed>) {
         assert!(moments.iter().all(|moments| moments.numel() == gradient.len()), "one gradient per element");
         let wanted = if critical { moments.len() } else { 0 };
-        self.critical.resize_with(self.critical.len().max(wanted), || (Tally::default(), Box::new([0.0; BLOCK])));
+        self.critical.resize_with(self.critical.len().max(wanted), Tally::default);
         // An update does not depend on the steps ended, a critical ε does.
         moments.iter_mut().for_each(Moments::end_step);
+        let images: Vec<_> = moments[..wanted].iter().map(Moments::image).collect();
         for (start, block) in (0..).step_by(BLOCK).zip(gradient.chunks(BLOCK)) {
-            // Memory would lie idle while this block is counted.
-            let next = start + BLOCK..gradient.len().min(start + 2 * BLOCK);
             for moments in &mut *moments {
                 moments.update(start, block);
-                moments.prefetch(&next);
             }
-            self.add(start, block, &moments[..wanted]);
+            self.gradient.add(block);
+            for ((tally, moments), image) in self.critical.iter_mut().zip(&*moments).zip(&images) {
+                tally.add_critical_epsilon(moments, image.as_ref(), start..start + block.len());
+            }
         }
-        (self.gradient.take(), self.critical[..wanted].iter_mut().map(|(tally, _)| tally.take()).collect())
-    }
-
-    /// Takes a block of gradients and the critical ε of its elements, which begin at `start`. Those of an optimizer
-    /// are computed while the values before them are counted.
-    fn add(&mut self, start: usize, block: &[f32], moments: &[Moments]) {
-        let elements = start..start + block.len();
-        let (mut tally, mut values) = (&mut self.gradient, block);
-        for ((next, epsilons), moments) in self.critical.iter_mut().zip(moments) {
-            let epsilons = &mut epsilons[..block.len()];
-            moments.critical_epsilon_while_counting(&mut tally.counter, values, &elements, epsilons);
-            tally.summarizer.add(values);
-            (tally, values) = (next, epsilons);
-        }
-        tally.counter.count(values);
-        tally.summarizer.add(values);
+        let critical = self.critical.iter_mut().zip(&images);
+        (self.gradient.take(), critical.map(|(tally, image)| tally.take_critical_epsilon(image.as_ref())).collect())
     }
 }
 
@@ -93,10 +87,42 @@ impl Observer {
 struct Tally {
     counter: Counter,
     summarizer: Summarizer,
+    /// Of moments whose critical ε were counted as images.
+    of_moments: Summarizer,
+    /// Room for the critical ε of a block.
+    epsilons: Vec<f32>,
 }
 
 impl Tally {
+    fn add(&mut self, values: &[f32]) {
+        self.counter.count(values);
+        self.summarizer.add(values);
+    }
+
+    fn add_critical_epsilon(
+        &mut self,
+        moments: &Moments,
+        image: Option<&Image<impl Fn(f32) -> f32>>,
+        elements: Range<usize>,
+    ) {
+        let values = &moments.denominator()[elements.clone()];
+        if image.is_some_and(|image| self.counter.observe_images(values, image, &mut self.of_moments)) {
+            return;
+        }
+        self.epsilons.resize(elements.len(), 0.0);
+        moments.critical_epsilon_into(elements, &mut self.epsilons);
+        self.counter.count(&self.epsilons);
+        self.summarizer.add(&self.epsilons);
+    }
+
     fn take(&mut self) -> Observed {
         Observed { histogram: self.counter.take(), summary: std::mem::take(&mut self.summarizer).finish() }
+    }
+
+    fn take_critical_epsilon(&mut self, image: Option<&Image<impl Fn(f32) -> f32>>) -> Observed {
+        let Observed { histogram, summary } = self.take();
+        let of_moments = std::mem::take(&mut self.of_moments).finish();
+        let of_images = image.map(|image| image.summary(&of_moments)).unwrap_or_default();
+        Observed { histogram, summary: summary.merged(&of_images) }
     }
 }
