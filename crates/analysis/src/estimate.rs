@@ -319,7 +319,8 @@ fn upper_bound(tensors: &[TensorEstimate]) -> Option<RunBound> {
 /// Where the run's own ε lies among the critical ε of its own optimizer.
 fn own_epsilon(manifest: &Manifest, known: &Known) -> Option<OwnEpsilon> {
     let own = match manifest.optimizer.name.as_str() {
-        "adamw" => "adam",
+        // Their denominators are Adam's.
+        "adamw" | "nadam" => "adam",
         name => name,
     };
     if own != known.optimizer.name() {

@@ -180,6 +180,20 @@ impl Cadence {
         ranges.iter().filter(within).any(|range| (step - range.first) % every == 0)
     }
 
+    /// Adds the recorded steps from `first` to `last`, which are absent, to ranges of absent ones.
+    pub(crate) fn note_absent(&self, first: i64, last: i64, absent: &mut Vec<(i64, i64)>) {
+        if self.is_every_step() {
+            absent.extend((first <= last).then_some((first, last)));
+            return;
+        }
+        for step in (first..=last).filter(|&step| self.includes(step)) {
+            match absent.last_mut() {
+                Some((_, end)) if *end + 1 == step => *end = step,
+                _ => absent.push((step, step)),
+            }
+        }
+    }
+
     /// Whether every step is recorded, which replaying a moment needs.
     pub fn is_every_step(&self) -> bool {
         self.every <= 1 && self.ranges.is_empty()

@@ -96,19 +96,15 @@ impl Run {
     /// # Errors
     /// [`FormatError`] if `steps` cannot be read.
     pub fn missing_steps(&self) -> Result<Vec<(i64, i64)>, FormatError> {
-        let mut missing: Vec<(i64, i64)> = Vec::new();
+        let mut missing = Vec::new();
         let mut expected = 1;
         for batch in self.steps() {
             for &step in batch?.step.values() {
-                for absent in (expected..step).filter(|&step| self.manifest.cadence.includes(step)) {
-                    match missing.last_mut() {
-                        Some((_, last)) if *last + 1 == absent => *last = absent,
-                        _ => missing.push((absent, absent)),
-                    }
-                }
-                expected = step + 1;
+                self.manifest.cadence.note_absent(expected, step.saturating_sub(1), &mut missing);
+                expected = step.saturating_add(1);
             }
         }
+        self.manifest.cadence.note_absent(expected, self.last_step, &mut missing);
         Ok(missing)
     }
 

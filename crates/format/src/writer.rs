@@ -159,20 +159,26 @@ impl RunWriter {
         if record.step <= self.through {
             return Err(FormatError::StepOrder { path: self.dir.clone(), found: record.step, last: self.through });
         }
-        let is_full = self.options.flush_rows <= self.buffers.longest();
-        if is_full && self.unpublished.is_some() {
+        // A disk that takes rows again makes room first.
+        let before = if self.is_full() { self.flush_if_due() } else { Ok(()) };
+        if self.is_full() {
             self.drop_steps(1);
         } else {
             self.through = record.step;
             self.dropped_before = self.manifest.losses.dropped_steps;
             self.buffers.push(record, &self.manifest);
         }
-        self.flush_if_due()
+        before.and(self.flush_if_due())
+    }
+
+    /// Whether rows wait for the disk and no more can be kept.
+    fn is_full(&self) -> bool {
+        self.unpublished.is_some() && self.options.flush_rows <= self.buffers.longest()
     }
 
     /// Takes scalars of a step that came before, recorded or not.
     pub fn append_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
-        if self.buffers.longest() < self.options.flush_rows || self.unpublished.is_none() {
+        if !self.is_full() {
             self.through = self.through.max(step);
             self.buffers.push_scalars(step, scalars);
         }
