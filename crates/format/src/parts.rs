@@ -62,6 +62,18 @@ struct Line {
 }
 
 impl PartEntry {
+    /// The entry of a part with these bytes, which hold so many rows of the steps from `first_step` to `last_step`.
+    pub(crate) fn of(
+        table: Table,
+        file: String,
+        rows: usize,
+        (first_step, last_step): (i64, i64),
+        bytes: &[u8],
+    ) -> Self {
+        let rows = rows as u64;
+        Self { table, file, rows, first_step, last_step, bytes: bytes.len() as u64, digest: digest(bytes) }
+    }
+
     /// The path inside the run directory.
     pub fn relative_path(&self) -> PathBuf {
         Path::new(self.table.name()).join(&self.file)
@@ -138,9 +150,12 @@ pub(crate) fn complete_lines(text: &[u8]) -> &[u8] {
     &text[..text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1)]
 }
 
-/// Reads one rank's list; see [`complete_lines`].
+/// Reads one rank's list; see [`complete_lines`]. A rank that has not begun has none.
 pub(crate) fn read_list(path: &Path) -> Result<Vec<Commit>, FormatError> {
     let fault = |line, reason: String| FormatError::PartList { path: path.to_owned(), line, reason };
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
     if fs_err::metadata(path)?.len() > MAX_LIST_BYTES {
         return Err(fault(1, "the list is larger than 128 MiB".to_owned()));
     }

@@ -37,8 +37,7 @@ struct Rank {
 
 impl Rank {
     fn read(dir: &Path, rank: u32) -> Result<Self, FormatError> {
-        let list = dir.join(parts::list_name(rank));
-        let commits = if list.exists() { parts::read_list(&list)? } else { Vec::new() };
+        let commits = parts::read_list(&dir.join(parts::list_name(rank)))?;
         let state = |commit: &Commit| (commit.through, commit.dropped_steps);
         let (through, dropped_steps) = commits.last().map_or((0, 0), state);
         Ok(Self { parts: commits.into_iter().flat_map(|commit| commit.parts).collect(), through, dropped_steps })

@@ -18,7 +18,7 @@ use crate::fs::{Disk, FileSystem};
 use crate::lock::Lock;
 use crate::manifest::{self, Manifest, Resumption, Status};
 use crate::parquet_file::{encode_batches, part_metadata};
-use crate::parts::{self, Commit, PartEntry, digest, list_name, part_name, part_number, read_list};
+use crate::parts::{self, Commit, PartEntry, list_name, part_name, part_number, read_list};
 use crate::publish::publish_on;
 use crate::reader::{self, SUPERSEDED};
 use crate::schema::Table;
@@ -64,8 +64,7 @@ impl RunWriter {
         }
         before.status = Status::Running;
         (before.finished, before.totals) = (None, None);
-        let list = dir.join(list_name(rank));
-        let commits = if list.exists() { read_list(&list)? } else { Vec::new() };
+        let commits = read_list(&dir.join(list_name(rank)))?;
         let rewind = Rewind { fs: &*fs, dir, rank, manifest: &before, after_step: at.after_step };
         let (commit, next_part) = rewind.run(&commits)?;
         before.losses.dropped_steps = commit.dropped_steps;
@@ -207,15 +206,7 @@ impl Rewind<'_> {
         let bytes = encode_batches(part.table, &part_metadata(part.table, self.manifest), &batches)
             .map_err(|source| FormatError::Parquet { path, source })?;
         let last_step = batches.iter().filter_map(last_step).max().unwrap_or(part.first_step);
-        let entry = PartEntry {
-            table: part.table,
-            file,
-            rows: rows as u64,
-            first_step: part.first_step,
-            last_step,
-            bytes: bytes.len() as u64,
-            digest: digest(&bytes),
-        };
+        let entry = PartEntry::of(part.table, file, rows, (part.first_step, last_step), &bytes);
         Ok((entry, bytes))
     }
 }

@@ -17,7 +17,7 @@ use crate::lock::Lock;
 use crate::manifest::{self, Losses, Manifest, Status, Totals};
 use crate::parquet_file::part_metadata;
 use crate::part_encoder::encode_part;
-use crate::parts::{self, Commit, PartEntry, digest, list_name, part_name, part_number};
+use crate::parts::{self, Commit, PartEntry, list_name, part_name, part_number};
 use crate::publish::{publish_on, remove_temporaries};
 use crate::record::StepRecord;
 use crate::schema::Table;
@@ -194,8 +194,8 @@ impl RunWriter {
     /// # Errors
     /// As for [`append`](Self::append).
     pub fn flush_if_due(&mut self) -> Result<(), FormatError> {
-        let is_full = self.unpublished.is_none() && self.options.flush_rows <= self.buffers.longest();
-        if !is_full && !self.until_due().is_zero() {
+        let fills_a_part = self.unpublished.is_none() && self.options.flush_rows <= self.buffers.longest();
+        if !fills_a_part && !self.until_due().is_zero() {
             return Ok(());
         }
         let was_failing = self.is_failing;
@@ -306,15 +306,8 @@ impl RunWriter {
         let metadata = part_metadata(table, &self.manifest);
         let bytes = encode_part(table, &metadata, |part| rows.encode(range.clone(), &self.manifest, part))
             .map_err(|source| FormatError::Parquet { path: self.dir.join(table.name()).join(&file), source })?;
-        let entry = PartEntry {
-            table,
-            file,
-            rows: range.len() as u64,
-            first_step: rows.step(range.start),
-            last_step: rows.step(range.end - 1),
-            bytes: bytes.len() as u64,
-            digest: digest(&bytes),
-        };
+        let steps = (rows.step(range.start), rows.step(range.end - 1));
+        let entry = PartEntry::of(table, file, range.len(), steps, &bytes);
         Ok((entry, bytes))
     }
 

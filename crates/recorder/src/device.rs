@@ -151,7 +151,6 @@ impl Engine for DeviceEngine {
             });
             observations.push(observation((each.tensor, each.quantity), observed, sample));
         }
-        observations.sort_by_key(|observation| (observation.tensor, observation.quantity));
         Ok(observations)
     }
 
@@ -167,7 +166,6 @@ fn to_host(tensor: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
 
 /// Least non-zero magnitude (∞ if there is none), greatest finite one (−1), sum of squares.
 fn summary(values: &Tensor) -> Result<Tensor, TchError> {
-    let options = (Kind::Double, values.device());
     if values.numel() == 0 {
         return Tensor::from_slice(&[f64::INFINITY, -1.0, 0.0]).f_to_device(values.device());
     }
@@ -179,7 +177,7 @@ fn summary(values: &Tensor) -> Result<Tensor, TchError> {
     let max = magnitudes.f_where_self(&is_finite, &scalar(-1.0)?)?.f_max()?;
     let finite = values.f_where_self(&is_finite, &scalar(0.0)?)?.f_to_kind(Kind::Double)?;
     let sum_of_squares = finite.f_square()?.f_sum(Kind::Double)?;
-    let parts = [min.f_to_kind(options.0)?, max.f_to_kind(options.0)?, sum_of_squares];
+    let parts = [min.f_to_kind(Kind::Double)?, max.f_to_kind(Kind::Double)?, sum_of_squares];
     Tensor::f_stack(&parts, 0)
 }
 

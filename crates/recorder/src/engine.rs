@@ -76,7 +76,7 @@ pub(crate) trait Engine {
     /// Takes the gradient, if there is one, of a tensor given by its index in the plan.
     fn take(&mut self, tensor: usize, gradient: Option<&Tensor>, wanted: Wanted) -> Result<(), TchError>;
 
-    /// What was wanted since the last call, in ascending order of tensor and quantity.
+    /// What was wanted since the last call, in any order.
     fn collect(&mut self) -> Result<Vec<Observation>, TchError>;
 
     /// The moments as they are, tensor by tensor, optimizer by optimizer.

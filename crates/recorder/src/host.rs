@@ -68,9 +68,7 @@ impl Engine for HostEngine {
     }
 
     fn collect(&mut self) -> Result<Vec<Observation>, TchError> {
-        let mut observations = std::mem::take(&mut self.observations);
-        observations.sort_by_key(|observation| (observation.tensor, observation.quantity));
-        Ok(observations)
+        Ok(std::mem::take(&mut self.observations))
     }
 
     fn moments(&self) -> Result<Vec<Vec<TensorMoments>>, TchError> {

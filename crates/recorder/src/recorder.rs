@@ -197,7 +197,8 @@ impl Recorder {
         if !is_recorded {
             return Ok(None);
         }
-        let observations = self.engine.collect().map_err(RecorderError::Count)?;
+        let mut observations = self.engine.collect().map_err(RecorderError::Count)?;
+        observations.sort_by_key(|observation| (observation.tensor, observation.quantity));
         let StepInfo { epoch, loss, learning_rate, loss_scale, scalars, .. } = *info;
         let user_scalars = scalars.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
         let scalars = StepScalars { epoch, time_micros, loss, learning_rate, loss_scale, overflow };
