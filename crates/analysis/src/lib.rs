@@ -1,25 +1,37 @@
 //! From a recorded run to histogram tables and the search space of ε.
 //!
 //! - [`mod@histograms`]: the gradient magnitude histogram of every tensor, or of the whole run, as a table.
-//! - [`replay`]: moments of Adam-family optimizers, replayed offline from recorded gradients.
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
+//! - [`mod@grouping`]: what a result is over: tensors, layers, kinds of parameters, the run.
 //! - [`inspect`]: what a run holds.
 //!
 //! Tables come as polars frames. Part files are opened by `epsiloscope-format`'s checked reader, never by polars. A
 //! result depends on the files and the options alone, not on threads, directory order or the clock.
 
+mod at;
+mod bootstrap;
+mod combination;
 mod critical_epsilon;
+mod cursor;
 mod error;
 pub mod estimate;
 pub mod estimate_tables;
+pub mod grouping;
 pub mod histograms;
 pub mod inspect;
 mod order_statistics;
-pub mod replay;
+mod pooled;
+mod replay;
 mod snapshots;
+mod tensor_bounds;
 
+pub use at::At;
+pub use bootstrap::bootstrap_over;
+pub use combination::Combination;
 pub use error::AnalysisError;
-pub use estimate::{Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate};
+pub use estimate::{
+    Bound, CombinedBound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, SearchSpace, TensorEstimate, estimate,
+};
 pub use histograms::{Origin, Scope, histograms};
 pub use inspect::{files, scalars, steps, tensor_health};

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use epsiloscope_moments::Optimizer;
 use epsiloscope_report::Format;
+
+use crate::estimate::EstimateArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,36 +47,6 @@ pub(crate) struct RunsArg {
     /// Directories of recorded runs, or directories that contain some
     #[arg(required = true, value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
-}
-
-#[derive(clap::Args)]
-#[command(before_help = "\
-Examples:
-  epsiloscope estimate runs/mine
-  epsiloscope estimate runs/* --optimizer adam --per tensor
-  epsiloscope estimate runs/* --format json | jq '.[] | {run, search_lower}'
-")]
-pub(crate) struct EstimateArgs {
-    #[command(flatten)]
-    pub(crate) runs: RunsArg,
-    /// Optimizers: adam, amsgrad, radam, rmsprop, rmsprop-centered, adagrad, adabelief, adamomentum, eadam, yogi
-    /// [default: adam, rmsprop, adabelief, adamomentum]
-    #[arg(long, value_delimiter = ',', value_name = "NAME")]
-    pub(crate) optimizer: Vec<Optimizer>,
-    /// Share of each tensor's elements that its upper bound leaves below it, and its lower bound above it
-    #[arg(long, default_value_t = 0.98, value_parser = percentile, value_name = "P")]
-    pub(crate) percentile: f64,
-    /// Decay rate of the first moment [default: as recorded, else 0.9]
-    #[arg(long, value_parser = decay_rate, value_name = "RATE")]
-    pub(crate) beta1: Option<f64>,
-    /// Decay rate of the second moment [default: as recorded, else 0.999]
-    #[arg(long, value_parser = decay_rate, value_name = "RATE")]
-    pub(crate) beta2: Option<f64>,
-    /// One row per run and optimizer, or per tensor
-    #[arg(long, value_enum, default_value_t = Per::Run)]
-    pub(crate) per: Per,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
 }
 
 #[derive(clap::Args)]
@@ -159,14 +130,14 @@ pub(crate) enum View {
     Scalars,
 }
 
-fn percentile(text: &str) -> Result<f64, String> {
+pub(crate) fn percentile(text: &str) -> Result<f64, String> {
     number_in(text, |p| 0.5 < p && p < 1.0, "a number between 0.5 and 1")
 }
 
-fn decay_rate(text: &str) -> Result<f64, String> {
+pub(crate) fn decay_rate(text: &str) -> Result<f64, String> {
     number_in(text, |rate| (0.0..1.0).contains(&rate), "a number from 0 to below 1")
 }
 
-fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+pub(crate) fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {
     text.parse().ok().filter(|&number| holds(number)).ok_or_else(|| format!("expected {expected}"))
 }
