@@ -3,7 +3,7 @@
 use epsiloscope_analysis::estimate::nearest_power;
 use epsiloscope_analysis::{AnalysisError, Bound, Estimate, EstimateOptions, Method, estimate};
 use epsiloscope_format::{CriticalEpsilonPolicy, Run, WriterOptions};
-use epsiloscope_moments::{Convention, Optimizer};
+use epsiloscope_moments::Optimizer;
 
 use crate::synthetic::{BINS_AT_SNAPSHOTS, Synthetic};
 
@@ -94,14 +94,16 @@ fn intervals_from_samples_hold_together_as_often_as_they_say() {
         .filter(|&seed| {
             let synthetic =
                 Synthetic { seed, steps: 3, critical_epsilon: None, sample: Some(1500), ..Synthetic::default() };
-            estimates(&synthetic).iter().filter(|estimate| estimate.optimizer == Optimizer::Adam.into()).any(|estimate| {
-                estimate.tensors.iter().any(|tensor| {
-                    let index = synthetic.tensors.iter().position(|known| known.name == tensor.tensor).unwrap();
-                    let (lower, upper) = oracle(&synthetic, index, estimate.optimizer.optimizer()).unwrap();
-                    assert_eq!(tensor.method, if tensor.numel > 1500 { Method::Sample } else { Method::Exact });
-                    !holds(tensor.lower, lower) || !holds(tensor.upper, upper)
-                })
-            })
+            estimates(&synthetic).iter().filter(|estimate| estimate.optimizer == Optimizer::Adam.into()).any(
+                |estimate| {
+                    estimate.tensors.iter().any(|tensor| {
+                        let index = synthetic.tensors.iter().position(|known| known.name == tensor.tensor).unwrap();
+                        let (lower, upper) = oracle(&synthetic, index, estimate.optimizer.optimizer()).unwrap();
+                        assert_eq!(tensor.method, if tensor.numel > 1500 { Method::Sample } else { Method::Exact });
+                        !holds(tensor.lower, lower) || !holds(tensor.upper, upper)
+                    })
+                },
+            )
         })
         .count();
     // 5 % of 60 runs are 3; 9 or more would come by chance once in 300 times at that rate.

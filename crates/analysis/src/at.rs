@@ -4,8 +4,6 @@ use std::fmt;
 use std::num::NonZeroI64;
 use std::str::FromStr;
 
-use epsiloscope_format::{FormatError, Run};
-
 /// The steps after which critical ε is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum At {
@@ -50,22 +48,6 @@ impl FromStr for At {
         };
         found.ok_or_else(|| format!("step {text:?}: expected last, epoch, all, every:N or a step counted from 1"))
     }
-}
-
-/// The last step of each epoch, ascending, of those that belong to one.
-pub(crate) fn last_steps_of_epochs(run: &Run) -> Result<Vec<i64>, FormatError> {
-    let mut last: Vec<(i32, i64)> = Vec::new();
-    for batch in run.steps() {
-        let batch = batch?;
-        for (epoch, &step) in batch.epoch.iter().zip(batch.step.values()) {
-            match (epoch, last.last_mut()) {
-                (None, _) => {}
-                (Some(epoch), Some((present, last_step))) if *present == epoch => *last_step = step,
-                (Some(epoch), _) => last.push((epoch, step)),
-            }
-        }
-    }
-    Ok(last.into_iter().map(|(_, step)| step).collect())
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use epsiloscope_format::{HistogramBatch, MagnitudeBatch, Manifest, PartEntry, Ru
 use epsiloscope_histogram::Histogram;
 use epsiloscope_moments::{Decay, Optimizer};
 
-use crate::at::{At, last_steps_of_epochs};
+use crate::at::At;
 use crate::cursor::Cursor;
 use crate::error::AnalysisError;
 use crate::estimate::{EstimateOptions, Method};
 use crate::replay::{Prerequisites, Replay, not_recorded, segments_in};
 use crate::snapshots::{Snapshot, Taken, holds_any, optimizers_of_quantities};
+use crate::window::epochs;
 
 /// What is known of one optimizer's critical ε in a run.
 pub(crate) struct Known {
@@ -194,7 +195,7 @@ impl<'a> Plan<'a> {
         let last_step = self.run.last_step();
         let asked: Vec<i64> = match at {
             At::Last => vec![taken.last_step().filter(|_| snapshots_are_of_use).unwrap_or(last_step)],
-            At::Epoch => last_steps_of_epochs(self.run)?,
+            At::Epoch => epochs(self.run)?.into_iter().map(|steps| *steps.end()).collect(),
             At::Step(step) => vec![step],
             At::Every(n) => (1..=last_step / n.get()).map(|index| index * n.get()).collect(),
             At::All => taken.steps().collect(),

@@ -43,11 +43,12 @@ impl Kind {
         let is_shift = is_shift(own);
         let is_scale_and_shift = layer.iter().all(|other| other.shape.len() < 2)
             && layer.iter().any(|other| is_scale(module_and_own_name(&other.name).1) && other.shape.len() == 1);
-        if is_vector && (is_shift || is_scale(own)) && (words(module).any(is_norm) || is_scale_and_shift) {
+        if is_vector && (is_shift || is_scale(own)) && (words(module).any(|word| is_norm(&word)) || is_scale_and_shift)
+        {
             Self::Norm
         } else if is_shift {
             Self::Bias
-        } else if words(module).chain(words(own)).any(is_embedding) {
+        } else if words(module).chain(words(own)).any(|word| is_embedding(&word)) {
             Self::Embedding
         } else {
             Self::Weight
@@ -186,12 +187,12 @@ fn words(name: &str) -> impl Iterator<Item = String> + '_ {
     name.split(|letter: char| !letter.is_alphabetic()).map(str::to_lowercase)
 }
 
-fn is_norm(word: String) -> bool {
-    word.ends_with("norm") || word.starts_with("normali") || ["bn", "ln", "gn", "norms"].contains(&&*word)
+fn is_norm(word: &str) -> bool {
+    word.ends_with("norm") || word.starts_with("normali") || ["bn", "ln", "gn", "norms"].contains(&word)
 }
 
-fn is_embedding(word: String) -> bool {
-    word.starts_with("emb") || word.starts_with("tok") || ["wte", "wpe"].contains(&&*word)
+fn is_embedding(word: &str) -> bool {
+    word.starts_with("emb") || word.starts_with("tok") || ["wte", "wpe"].contains(&word)
 }
 
 fn is_scale(own: &str) -> bool {

@@ -1,9 +1,9 @@
 //! From a recorded run to histogram tables and the search space of ε.
 //!
 //! - [`mod@histograms`]: the gradient magnitude histogram of every tensor, or of the whole run, as a table.
+//! - [`grouping`], [`window`]: the tensors and the steps that a result is over.
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
-//! - [`mod@grouping`]: what a result is over: tensors, layers, kinds of parameters, the run.
 //! - [`inspect`]: what a run holds.
 //!
 //! Tables come as polars frames. Part files are opened by `epsiloscope-format`'s checked reader, never by polars. A
@@ -25,6 +25,7 @@ mod pooled;
 mod replay;
 mod snapshots;
 mod tensor_bounds;
+pub mod window;
 
 pub use at::At;
 pub use bootstrap::bootstrap_over;
