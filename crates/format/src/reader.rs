@@ -1,6 +1,7 @@
 //! The checked reader: opens what the lists of parts name and what matches its digest, nothing else.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -10,6 +11,7 @@ use crate::columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Source, StepBa
 use crate::error::FormatError;
 use crate::manifest::{Manifest, Status};
 use crate::parquet_file;
+use crate::part_reader::Part;
 use crate::parts::{self, Commit, PartEntry};
 use crate::schema::Table;
 
@@ -112,6 +114,14 @@ impl Run {
         self.ranked_parts(table).map(|(_, part)| part)
     }
 
+    /// The part files of a table that hold any of some steps, in the order of [`parts`](Self::parts).
+    pub fn parts_at(&self, table: Table, steps: &RangeInclusive<i64>) -> Vec<Part<'_>> {
+        self.ranked_parts(table)
+            .filter(|(_, entry)| entry.first_step <= *steps.end() && *steps.start() <= entry.last_step)
+            .map(|(rank, entry)| Part { run: self, rank: rank as u32, entry })
+            .collect()
+    }
+
     fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
         let ranked =
             self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
@@ -171,19 +181,21 @@ impl Run {
         table: Table,
         decode: fn(&Source<'_>) -> Result<T, FormatError>,
     ) -> impl Iterator<Item = Result<T, FormatError>> {
-        self.ranked_parts(table).flat_map(move |(rank, part)| match read_part(&self.dir, part, self.last_step) {
+        let parts = self.ranked_parts(table).map(|(rank, entry)| Part { run: self, rank: rank as u32, entry });
+        parts.flat_map(move |part| match part.decode(None, decode) {
             Err(fault) => vec![Err(fault)],
-            Ok(batches) => {
-                let path = self.dir.join(part.relative_path());
-                let source = |batch| Source { batch, path: &path, manifest: &self.manifest, rank: rank as u32 };
-                batches.iter().map(|batch| decode(&source(batch))).collect()
-            }
+            Ok(batches) => batches.into_iter().map(Ok).collect(),
         })
     }
 }
 
-/// A part's rows up to a step, after checking its length, digest, columns and number of rows.
-pub(crate) fn read_part(dir: &Path, part: &PartEntry, last_step: i64) -> Result<Vec<RecordBatch>, FormatError> {
+/// A part's rows up to a step, after checking its length, digest, columns and number of rows; all columns, or those named.
+pub(crate) fn read_part(
+    dir: &Path,
+    part: &PartEntry,
+    columns: Option<&[&str]>,
+    last_step: i64,
+) -> Result<Vec<RecordBatch>, FormatError> {
     let path = place(dir, part);
     let found = fs_err::metadata(&path)?.len();
     if found != part.bytes {
@@ -192,7 +204,7 @@ pub(crate) fn read_part(dir: &Path, part: &PartEntry, last_step: i64) -> Result<
     let bytes = fs_err::read(&path)?;
     part.check(&path, &bytes)?;
     let content = |reason| FormatError::Content { path: path.clone(), reason };
-    let (rows, reader) = parquet_file::open_table(part.table, &path, bytes)?;
+    let (rows, reader) = parquet_file::open_table(part.table, &path, bytes, columns)?;
     if rows != part.rows {
         return Err(content(format!("{rows} rows: expected {}, as listed", part.rows)));
     }
