@@ -1,6 +1,6 @@
 //! From a recorded run to histogram tables and the search space of ε.
 //!
-//! - [`mod@histograms`]: the gradient magnitude histogram of every tensor, or of the whole run, as a table.
+//! - [`mod@histograms`], [`histogram_tables`]: gradient magnitude histograms, by tensor, layer, kind or over the run.
 //! - [`grouping`], [`window`]: the tensors and the steps that a result is over.
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
@@ -18,6 +18,7 @@ mod error;
 pub mod estimate;
 pub mod estimate_tables;
 pub mod grouping;
+pub mod histogram_tables;
 pub mod histograms;
 pub mod inspect;
 mod order_statistics;
@@ -34,5 +35,7 @@ pub use error::AnalysisError;
 pub use estimate::{
     Bound, CombinedBound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, SearchSpace, TensorEstimate, estimate,
 };
-pub use histograms::{Origin, Scope, histograms};
+pub use grouping::{Grouping, Scope};
+pub use histograms::{HistogramOptions, Origin, ScopeHistogram, histograms};
 pub use inspect::{files, scalars, steps, tensor_health};
+pub use window::Window;

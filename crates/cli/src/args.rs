@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use epsiloscope_report::Format;
 
 use crate::estimate::EstimateArgs;
+use crate::histogram::HistogramArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,29 +53,6 @@ pub(crate) struct RunsArg {
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
-  epsiloscope histogram runs/* --out analysis
-  epsiloscope histogram runs/mine --per run --format csv > histogram.csv
-  duckdb -c \"FROM 'analysis/histograms/*/*.parquet'\"
-")]
-pub(crate) struct HistogramArgs {
-    #[command(flatten)]
-    pub(crate) runs: RunsArg,
-    /// Write DIR/histograms/run=NAME/part-0.parquet instead of printing
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// One histogram per tensor, or one over all tensors of a run
-    #[arg(long, value_enum, default_value_t = Per::Tensor)]
-    pub(crate) per: Per,
-    /// Which table of the run to count [default: histograms where present, else magnitudes]
-    #[arg(long, value_enum, value_name = "TABLE")]
-    pub(crate) from: Option<From>,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
-}
-
-#[derive(clap::Args)]
-#[command(before_help = "\
-Examples:
   epsiloscope inspect runs/mine
   epsiloscope inspect runs/mine --view tensors --format json
   epsiloscope inspect runs/mine --view steps --format csv > steps.csv
@@ -114,12 +92,6 @@ pub(crate) struct FormatArg {
 pub(crate) enum Per {
     Run,
     Tensor,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum From {
-    Histograms,
-    Magnitudes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -43,6 +43,7 @@ mod lock;
 mod manifest;
 pub mod parquet_file;
 mod part_encoder;
+mod part_reader;
 mod parts;
 mod publish;
 mod reader;
@@ -52,13 +53,14 @@ pub mod schema;
 mod storage;
 mod writer;
 
-pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, StepBatch, TensorBatch};
+pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Segment, StepBatch, TensorBatch, ValueBatch};
 pub use error::FormatError;
 pub use escape::escaped;
 pub use manifest::{
     Cadence, CriticalEpsilonPolicy, GradientDefinition, Gradients, Losses, MagnitudePolicy, Manifest, Mode,
     OptimizerSettings, Ranks, Resumption, Software, Status, StepRange, TableTotals, TensorInfo, Totals, now,
 };
+pub use part_reader::Part;
 pub use parts::PartEntry;
 pub use publish::publish;
 pub use reader::Run;
