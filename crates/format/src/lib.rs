@@ -34,8 +34,10 @@
 
 mod buffers;
 mod columns;
+mod compact;
 mod error;
 mod escape;
+mod folders;
 pub mod fs;
 mod key_column;
 mod lock;
@@ -51,6 +53,7 @@ pub mod schema;
 mod writer;
 
 pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, StepBatch, TensorBatch};
+pub use compact::{CompactOptions, Compaction, compact, compact_on, plan_compaction};
 pub use error::FormatError;
 pub use escape::escaped;
 pub use manifest::{

@@ -337,7 +337,7 @@ pub struct Software {
 }
 
 /// What a finished run amounts to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Totals {
     /// Steps recorded.
@@ -365,6 +365,10 @@ impl Totals {
         total.rows += part.rows;
         total.bytes += part.bytes;
         self.steps += if part.table == Table::Steps { part.rows } else { 0 };
+    }
+
+    pub(crate) fn extend<'a>(&mut self, parts: impl IntoIterator<Item = &'a PartEntry>) {
+        parts.into_iter().for_each(|part| self.add(part));
     }
 }
 
