@@ -5,6 +5,7 @@
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
 //! - [`inspect`]: what a run holds.
+//! - [`mod@verify`]: whether it is sound.
 //!
 //! Tables come as polars frames. Part files are opened by `epsiloscope-format`'s checked reader, never by polars. A
 //! result depends on the files and the options alone, not on threads, directory order or the clock.
@@ -18,8 +19,10 @@ pub mod inspect;
 mod order_statistics;
 pub mod replay;
 mod snapshots;
+pub mod verify;
 
 pub use error::AnalysisError;
 pub use estimate::{Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate};
 pub use histograms::{Origin, Scope, histograms};
 pub use inspect::{files, scalars, steps, tensor_health};
+pub use verify::verify;

@@ -32,6 +32,7 @@
 //!
 //! This crate knows nothing of libtorch, optimizers or polars, and computes no statistic.
 
+mod audit;
 mod buffers;
 mod columns;
 mod compact;
@@ -52,6 +53,7 @@ mod resume;
 pub mod schema;
 mod writer;
 
+pub use audit::Rows;
 pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, StepBatch, TensorBatch};
 pub use compact::{CompactOptions, Compaction, compact, compact_on, plan_compaction};
 pub use error::FormatError;

@@ -367,7 +367,8 @@ impl Totals {
         self.steps += if part.table == Table::Steps { part.rows } else { 0 };
     }
 
-    pub(crate) fn extend<'a>(&mut self, parts: impl IntoIterator<Item = &'a PartEntry>) {
+    /// Counts parts as well.
+    pub fn extend<'a>(&mut self, parts: impl IntoIterator<Item = &'a PartEntry>) {
         parts.into_iter().for_each(|part| self.add(part));
     }
 }
@@ -424,7 +425,7 @@ impl Manifest {
     }
 
     /// Whether the bins of a quantity are written.
-    pub(crate) fn histograms_hold(&self, quantity: usize) -> bool {
+    pub fn histograms_hold(&self, quantity: usize) -> bool {
         self.histograms || self.quantities[quantity] != crate::GRADIENT
     }
 

@@ -112,7 +112,8 @@ impl Run {
         self.ranked_parts(table).map(|(_, part)| part)
     }
 
-    fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
+    /// The same, each with its rank.
+    pub fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
         let ranked =
             self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
         ranked.filter(move |(_, part)| part.table == table)
