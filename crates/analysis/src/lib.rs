@@ -1,6 +1,7 @@
 //! From a recorded run to histogram tables and the search space of ε.
 //!
 //! - [`mod@histograms`]: the gradient magnitude histogram of every tensor, or of the whole run, as a table.
+//! - [`grouping`], [`window`]: the tensors and the steps that a result is over.
 //! - [`replay`]: moments of Adam-family optimizers, replayed offline from recorded gradients.
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
@@ -14,12 +15,14 @@ mod critical_epsilon;
 mod error;
 pub mod estimate;
 pub mod estimate_tables;
+pub mod grouping;
 pub mod histograms;
 pub mod inspect;
 mod order_statistics;
 pub mod replay;
 mod snapshots;
 pub mod verify;
+pub mod window;
 
 pub use error::AnalysisError;
 pub use estimate::{Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate};

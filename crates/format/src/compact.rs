@@ -23,6 +23,7 @@ use crate::parts::{self, Commit, MAX_PART_BYTES, PartEntry, list_name, part_name
 use crate::publish::publish_on;
 use crate::reader::read_part;
 use crate::schema::Table;
+use crate::storage::Local;
 use crate::writer::make_folders;
 
 /// How large compacted parts become.
@@ -63,9 +64,10 @@ pub fn compact(dir: &Path, options: CompactOptions) -> Result<Compaction, Format
 /// As for [`compact`].
 pub fn compact_on(fs: &dyn FileSystem, dir: &Path, options: CompactOptions) -> Result<Compaction, FormatError> {
     // No lock where there is no run; what is read before locking may change.
-    let n_ranks = Manifest::read(dir)?.ranks.n_recording();
+    let storage = Local::new(dir);
+    let n_ranks = Manifest::read(&storage)?.ranks.n_recording();
     let _locks = (0..n_ranks).map(|rank| Lock::take(dir, rank)).collect::<Result<Vec<Lock>, _>>()?;
-    let mut manifest = Manifest::read(dir)?;
+    let mut manifest = Manifest::read(&storage)?;
     let mut compaction = Compaction::default();
     for rank in 0..n_ranks {
         let folders = Folders { fs, dir, rank };
@@ -85,8 +87,9 @@ pub fn compact_on(fs: &dyn FileSystem, dir: &Path, options: CompactOptions) -> R
 /// Whatever reading the manifest or a list brings.
 pub fn plan_compaction(dir: &Path, options: CompactOptions) -> Result<Compaction, FormatError> {
     let mut plan = Compaction::default();
-    for rank in 0..Manifest::read(dir)?.ranks.n_recording() {
-        let parts: Vec<PartEntry> = listed(&read_list(&dir.join(list_name(rank)))?);
+    let storage = Local::new(dir);
+    for rank in 0..Manifest::read(&storage)?.ranks.n_recording() {
+        let parts: Vec<PartEntry> = listed(&read_list(&storage, rank)?);
         plan.before.extend(&parts);
         for group in groups(&parts, options) {
             let sum = |value: fn(&PartEntry) -> u64| group.iter().map(|part| value(part)).sum();
@@ -139,7 +142,7 @@ impl Compactor<'_> {
     /// The parts before and after.
     fn run(&self) -> Result<(Vec<PartEntry>, Vec<PartEntry>), FormatError> {
         let Folders { fs, dir, rank } = self.folders;
-        let commits = read_list(&dir.join(list_name(rank)))?;
+        let commits = read_list(&Local::new(dir), rank)?;
         let before = listed(&commits);
         make_folders(fs, dir, rank)?;
         self.folders.set_aside(&before.iter().collect::<Vec<_>>())?;
@@ -212,7 +215,7 @@ impl Compactor<'_> {
 
 /// Everything in a part, or what is wrong with it.
 fn rows_of(dir: &Path, part: &PartEntry) -> Vec<Result<RecordBatch, FormatError>> {
-    match read_part(dir, part, i64::MAX) {
+    match read_part(&Local::new(dir), part, i64::MAX) {
         Ok(batches) => batches.into_iter().map(Ok).collect(),
         Err(fault) => vec![Err(fault)],
     }
