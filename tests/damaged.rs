@@ -240,14 +240,14 @@ fn no_changed_byte_changes_an_answer_unnoticed() {
     }
 }
 
-fn replace(path: &Path, from: &str, to: &str) {
+pub(crate) fn replace(path: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.contains(from), "no {from} in {}", path.display());
     fs::write(path, text.replacen(from, to, 1)).unwrap();
 }
 
 /// Puts other bytes in a part's place and lists them with the right length and digest, as a hostile writer would.
-fn replace_part(run: &Path, part: &str, bytes: &[u8]) {
+pub(crate) fn replace_part(run: &Path, part: &str, bytes: &[u8]) {
     fs::write(run.join(part), bytes).unwrap();
     let (table, file) = part.split_once('/').unwrap();
     relist(run, |part| {
@@ -259,7 +259,7 @@ fn replace_part(run: &Path, part: &str, bytes: &[u8]) {
 }
 
 /// Changes the entries of a list and gives its lines the digests that they then have.
-fn relist(run: &Path, change: impl Fn(&mut serde_json::Value)) {
+pub(crate) fn relist(run: &Path, change: impl Fn(&mut serde_json::Value)) {
     let list = run.join("parts-r000.jsonl");
     let lines = fs::read_to_string(&list).unwrap();
     let relisted = lines.lines().map(|line| {
@@ -271,12 +271,12 @@ fn relist(run: &Path, change: impl Fn(&mut serde_json::Value)) {
     fs::write(&list, relisted.collect::<String>()).unwrap();
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("{:032x}", twox_hash::XxHash3_128::oneshot(bytes))
 }
 
 /// What `histograms` would be with a text column for the bin.
-fn histogram_part_with_a_text_bin() -> Vec<u8> {
+pub(crate) fn histogram_part_with_a_text_bin() -> Vec<u8> {
     let field = |name, data_type| Field::new(name, data_type, false);
     let schema = Arc::new(Schema::new(vec![
         field("step", DataType::Int64),

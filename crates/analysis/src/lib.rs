@@ -5,6 +5,7 @@
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
 //! - [`inspect`]: what a run holds.
+//! - [`mod@verify`]: whether it is sound.
 //!
 //! Tables come as polars frames. Part files are opened by `epsiloscope-format`'s checked reader, never by polars. A
 //! result depends on the files and the options alone, not on threads, directory order or the clock.
@@ -26,6 +27,7 @@ mod pooled;
 mod replay;
 mod snapshots;
 mod tensor_bounds;
+pub mod verify;
 pub mod window;
 
 pub use at::At;
@@ -38,4 +40,5 @@ pub use estimate::{
 pub use grouping::{Grouping, Scope};
 pub use histograms::{HistogramOptions, Origin, ScopeHistogram, histograms};
 pub use inspect::{files, scalars, steps, tensor_health};
+pub use verify::verify;
 pub use window::Window;

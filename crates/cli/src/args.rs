@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use epsiloscope_report::Format;
 
+use crate::compact::CompactArgs;
 use crate::estimate::EstimateArgs;
 use crate::histogram::HistogramArgs;
+use crate::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +37,10 @@ pub(crate) enum Command {
     Histogram(HistogramArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
+    /// Check runs: files, digests, rows and sums; repairs nothing
+    Verify(VerifyArgs),
+    /// Rewrite the many small part files of runs into few
+    Compact(CompactArgs),
     /// Train a reference network and record it, by the separate program epsiloscope-record
     #[command(disable_help_flag = true)]
     Record(RecordArgs),

@@ -33,10 +33,13 @@
 //!
 //! This crate knows nothing of libtorch, optimizers or polars, and computes no statistic.
 
+mod audit;
 mod buffers;
 mod columns;
+mod compact;
 mod error;
 mod escape;
+mod folders;
 pub mod fs;
 mod key_column;
 mod lock;
@@ -53,7 +56,9 @@ pub mod schema;
 mod storage;
 mod writer;
 
+pub use audit::Rows;
 pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Segment, StepBatch, TensorBatch, ValueBatch};
+pub use compact::{CompactOptions, Compaction, compact, compact_on, plan_compaction};
 pub use error::FormatError;
 pub use escape::escaped;
 pub use manifest::{

@@ -25,7 +25,7 @@ pub(crate) const SUPERSEDED: &str = "superseded";
 /// A run that is still being recorded, or was interrupted, is read up to its last complete step.
 #[derive(Debug)]
 pub struct Run {
-    storage: Arc<dyn Storage>,
+    pub(crate) storage: Arc<dyn Storage>,
     manifest: Manifest,
     /// What each rank has published.
     ranks: Vec<Rank>,
@@ -142,7 +142,8 @@ impl Run {
             .collect()
     }
 
-    fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
+    /// The listed part files of a table, each with its rank.
+    pub fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
         let ranked =
             self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
         ranked.filter(move |(_, part)| part.table == table)
