@@ -48,7 +48,9 @@ fn assert_finds(damage: impl FnOnce(&Path), kinds: &[&str], words: &[&str]) {
     let findings = found(&run.path);
     assert_eq!(names(&findings), kinds, "{findings:?}");
     let text = format!("{findings:?}");
-    words.iter().for_each(|word| assert!(text.contains(word), "no {word:?} in {text}"));
+    for word in words {
+        assert!(text.contains(word), "no {word:?} in {text}");
+    }
     let output = epsiloscope(["verify".as_ref(), run.path.as_os_str()]);
     let is_error = findings.iter().any(|finding| finding.kind.severity() == Severity::Error);
     assert_eq!((output.status, output.stderr.as_str()), (if is_error { 2 } else { 0 }, ""));
@@ -243,7 +245,11 @@ fn values_that_cannot_be() {
             Arc::new(Int32Array::from(bins))
         })
     };
-    assert_finds(|run| doctor(run, Table::Histograms, bin), &["content"], &["bin -1796: expected one of -1795 to 1541"]);
+    assert_finds(
+        |run| doctor(run, Table::Histograms, bin),
+        &["content"],
+        &["bin -1796: expected one of -1795 to 1541"],
+    );
     let zeros = |batch: RecordBatch| {
         let row = row_of(&batch, "conv1.weight");
         let batch = int64("nan", |nan| nan[row] -= 1)(batch);

@@ -9,6 +9,7 @@ use epsiloscope_moments::Optimizer;
 use epsiloscope_report::Format;
 
 use crate::compact::CompactArgs;
+use crate::diff::DiffArgs;
 use crate::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
@@ -17,6 +18,9 @@ Examples:
   epsiloscope estimate runs/* --per tensor      the bounds each tensor would set
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
+  epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
+  epsiloscope verify runs/*                     whether runs are sound
+  epsiloscope compact runs/mine                 many small part files into few
   epsiloscope record train --out runs/mine      train a network and record it
 ";
 
@@ -36,6 +40,8 @@ pub(crate) enum Command {
     Histogram(HistogramArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
+    /// Say how far the magnitudes of two runs lie apart
+    Diff(DiffArgs),
     /// Check runs: files, digests, rows and sums; repairs nothing
     Verify(VerifyArgs),
     /// Rewrite the many small part files of runs into few
