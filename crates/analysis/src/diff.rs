@@ -25,9 +25,9 @@ use epsiloscope_histogram::{BINS_PER_DECADE, Histogram};
 use polars::prelude::*;
 
 use crate::error::AnalysisError;
-use crate::grouping::{Grouping, Scope};
+use crate::grouping::Scope;
+use crate::histograms::{HistogramOptions, ScopeHistogram, histograms};
 use crate::order_statistics::indices;
-use crate::replay::not_recorded;
 use crate::window::Window;
 
 /// Where the outer points lie, as in the estimates.
@@ -108,37 +108,16 @@ type Key = (Option<String>, String, usize);
 /// A histogram, and what it is over.
 type Counts = (Side, Histogram);
 
-/// The same in the making.
-type Bins = (Side, BTreeMap<i32, u64>);
-
 fn counts(run: &Run, options: DiffOptions) -> Result<BTreeMap<Key, Counts>, AnalysisError> {
-    let manifest = run.manifest();
-    let grouping = Grouping::of(&manifest.tensors);
-    let groups = grouping.groups(options.scope);
-    let (group_of, windows) = (grouping.group_of_tensors(options.scope), options.window.split(run)?);
-    let mut found: BTreeMap<(usize, u32, usize), Bins> = BTreeMap::new();
-    for batch in run.histograms() {
-        let batch = batch?;
-        for (row, &step) in batch.step.values().iter().enumerate() {
-            let Some(window) = windows.of_step(step) else { continue };
-            let key = (group_of[batch.tensor[row] as usize], batch.quantity[row], window);
-            let nothing = || (Side { first_step: step, last_step: step, count: 0 }, BTreeMap::new());
-            let (side, bins) = found.entry(key).or_insert_with(nothing);
-            let count = batch.count.value(row) as u64;
-            side.first_step = side.first_step.min(step);
-            side.last_step = side.last_step.max(step);
-            side.count += count;
-            *bins.entry(batch.bin.value(row)).or_default() += count;
-        }
-    }
-    if found.is_empty() {
-        return Err(not_recorded(run, "no histogram of such steps was recorded: expected some to compare".to_owned()));
-    }
-    let named = |((group, quantity, window), (side, bins)): ((usize, u32, usize), Bins)| {
-        let name = groups[group].name.clone();
-        ((name, manifest.quantities[quantity as usize].clone(), window), (side, Histogram::from_bins(bins)))
+    let DiffOptions { scope, window } = options;
+    let windows = window.split(run)?;
+    let found = histograms(run, &HistogramOptions { scope, window, ..HistogramOptions::default() })?;
+    let keyed = |found: ScopeHistogram| {
+        let ScopeHistogram { name, quantity, first_step, last_step, histogram, .. } = found;
+        let side = Side { first_step, last_step, count: histogram.total() };
+        ((name, quantity, windows.of_step(first_step).unwrap_or(0)), (side, histogram))
     };
-    Ok(found.into_iter().map(named).collect())
+    Ok(found.into_iter().map(keyed).collect())
 }
 
 fn difference((name, quantity, _window): &Key, a: Option<&Counts>, b: Option<&Counts>) -> Difference {

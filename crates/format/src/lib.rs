@@ -46,6 +46,7 @@ mod lock;
 mod manifest;
 pub mod parquet_file;
 mod part_encoder;
+mod part_reader;
 mod parts;
 mod publish;
 mod reader;
@@ -56,7 +57,7 @@ mod storage;
 mod writer;
 
 pub use audit::Rows;
-pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, StepBatch, TensorBatch};
+pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Segment, StepBatch, TensorBatch, ValueBatch};
 pub use compact::{CompactOptions, Compaction, compact, compact_on, plan_compaction};
 pub use error::FormatError;
 pub use escape::escaped;
@@ -64,6 +65,7 @@ pub use manifest::{
     Cadence, CriticalEpsilonPolicy, GradientDefinition, Gradients, Losses, MagnitudePolicy, Manifest, Mode,
     OptimizerSettings, Ranks, Resumption, Software, Status, StepRange, TableTotals, TensorInfo, Totals, now,
 };
+pub use part_reader::Part;
 pub use parts::PartEntry;
 pub use publish::publish;
 pub use reader::Run;
