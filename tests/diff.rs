@@ -65,12 +65,12 @@ fn layers_kinds_runs_and_windows_are_compared() {
     let dir = tempfile::tempdir().unwrap();
     let pair = pair(dir.path());
     let names = |scope: &str| -> Vec<Value> {
-        diff(&pair, &["--scope", scope]).into_iter().map(|row| row["name"].clone()).collect()
+        diff(&pair, &["--per", scope]).into_iter().map(|row| row["name"].clone()).collect()
     };
     assert_eq!(names("layer"), ["fc1", "conv1", "conv0"]);
     assert_eq!(names("run"), [Value::Null]);
     assert!(names("kind").contains(&"bias".into()));
-    let windows = diff(&pair, &["--window", "5", "--scope", "run"]);
+    let windows = diff(&pair, &["--window", "5", "--per", "run"]);
     let mut steps: Vec<_> =
         windows.iter().map(|row| (row["first_step_a"].as_i64(), row["last_step_b"].as_i64())).collect();
     steps.sort_unstable();
