@@ -173,6 +173,7 @@ fn a_run_that_is_being_recorded_is_refused_and_an_interrupted_one_goes_on() {
     compact(&run, &[]);
     let (mut resumed, mut whole) = (answers(&run), answers(&whole));
     // But for what was set aside.
-    (resumed.pop(), whole.pop());
+    resumed.pop();
+    whole.pop();
     assert_eq!(resumed, whole);
 }

@@ -9,6 +9,7 @@
 mod cli;
 mod compact;
 mod damaged;
+mod diff;
 mod estimates;
 mod histograms;
 mod interruptions;

@@ -48,7 +48,9 @@ fn assert_finds(damage: impl FnOnce(&Path), kinds: &[&str], words: &[&str]) {
     let findings = found(&run.path);
     assert_eq!(names(&findings), kinds, "{findings:?}");
     let text = format!("{findings:?}");
-    words.iter().for_each(|word| assert!(text.contains(word), "no {word:?} in {text}"));
+    for word in words {
+        assert!(text.contains(word), "no {word:?} in {text}");
+    }
     let output = epsiloscope(["verify".as_ref(), run.path.as_os_str()]);
     let is_error = findings.iter().any(|finding| finding.kind.severity() == Severity::Error);
     assert_eq!((output.status, output.stderr.as_str()), (if is_error { 2 } else { 0 }, ""));

@@ -5,7 +5,8 @@
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
 //! - [`inspect`]: what a run holds.
-//! - [`mod@verify`]: whether it is sound.
+//! - [`mod@diff`]: how far two runs lie apart.
+//! - [`mod@verify`]: whether a run is sound.
 //!
 //! Tables come as polars frames. Part files are opened by `epsiloscope-format`'s checked reader, never by polars. A
 //! result depends on the files and the options alone, not on threads, directory order or the clock.
@@ -15,6 +16,7 @@ mod bootstrap;
 mod combination;
 mod critical_epsilon;
 mod cursor;
+pub mod diff;
 mod error;
 pub mod estimate;
 pub mod estimate_tables;
@@ -33,6 +35,7 @@ pub mod window;
 pub use at::At;
 pub use bootstrap::bootstrap_over;
 pub use combination::Combination;
+pub use diff::diff;
 pub use error::AnalysisError;
 pub use estimate::{
     Bound, CombinedBound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, SearchSpace, TensorEstimate, estimate,

@@ -8,6 +8,10 @@ use clap_complete::Shell;
 use epsiloscope_report::Format;
 
 use crate::compact::CompactArgs;
+<<<<<<< HEAD
+=======
+use crate::diff::DiffArgs;
+>>>>>>> upkeep
 use crate::estimate::EstimateArgs;
 use crate::histogram::HistogramArgs;
 use crate::verify::VerifyArgs;
@@ -18,6 +22,9 @@ Examples:
   epsiloscope estimate runs/* --per tensor      the bounds each tensor would set
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
+  epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
+  epsiloscope verify runs/*                     whether runs are sound
+  epsiloscope compact runs/mine                 many small part files into few
   epsiloscope record train --out runs/mine      train a network and record it
 ";
 
@@ -37,6 +44,8 @@ pub(crate) enum Command {
     Histogram(HistogramArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
+    /// Say how far the magnitudes of two runs lie apart
+    Diff(DiffArgs),
     /// Check runs: files, digests, rows and sums; repairs nothing
     Verify(VerifyArgs),
     /// Rewrite the many small part files of runs into few

@@ -3,6 +3,7 @@
 mod args;
 mod compact;
 mod completions;
+mod diff;
 mod estimate;
 mod histogram;
 mod inspect;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Estimate(args) => estimate::run(&args),
         Command::Histogram(args) => histogram::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
         Command::Record(args) => record::run(&args),

