@@ -17,5 +17,6 @@ mod invariants;
 mod ranks;
 mod recorded_examples;
 mod run_directory;
+mod search_spaces;
 mod synthetic;
 mod verify;

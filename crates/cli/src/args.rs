@@ -8,10 +8,7 @@ use clap_complete::Shell;
 use epsiloscope_report::Format;
 
 use crate::compact::CompactArgs;
-<<<<<<< HEAD
-=======
 use crate::diff::DiffArgs;
->>>>>>> upkeep
 use crate::estimate::EstimateArgs;
 use crate::histogram::HistogramArgs;
 use crate::verify::VerifyArgs;
