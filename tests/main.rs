@@ -12,6 +12,7 @@ mod estimates;
 mod histograms;
 mod interruptions;
 mod invariants;
+mod places;
 mod ranks;
 mod recorded_examples;
 mod run_directory;
