@@ -1,9 +1,12 @@
 """Runs in an object store: an S3 server of someone else's, filled by Amazon's own library."""
 
+import functools
+import http.server
 import json
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import boto3
@@ -99,17 +102,35 @@ def test_nothing_there_is_one_line(client, endpoint, place):
     assert len(found.stderr.splitlines()) == 1 and place in found.stderr, found.stderr
 
 
-def test_a_web_server_gives_a_run_that_is_named(tmp_path):
-    code = "import http.server as s; h = s.ThreadingHTTPServer(('127.0.0.1', 0), s.SimpleHTTPRequestHandler); "
-    code += "print(h.server_port, flush=True); h.serve_forever()"
-    command = ["python3", "-c", code]
-    with subprocess.Popen(command, cwd=RUNS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        try:
-            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            remote = epsiloscope("estimate", "--format", "csv", f"{url}/mlp-rmsprop", endpoint=url)
-            local = epsiloscope("estimate", "--format", "csv", RUNS / "mlp-rmsprop", endpoint=url)
-            assert (remote.returncode, remote.stdout) == (0, local.stdout), remote.stderr
-            unknown = epsiloscope("estimate", f"{url}/nothing", endpoint=url)
-            assert unknown.returncode == 2 and len(unknown.stderr.splitlines()) == 1
-        finally:
-            server.terminate()
+class Forbidding(http.server.BaseHTTPRequestHandler):
+    """Refuses whatever it is asked for."""
+
+    def do_GET(self):  # noqa: N802
+        """Answers without looking."""
+        self.send_error(403)
+
+    def log_message(self, *_):
+        """Keeps quiet."""
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/run", "s3://bucket/*"])
+def test_refused_credentials_are_one_line(place):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forbidding) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = epsiloscope("estimate", place, endpoint=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert (found.returncode, found.stdout) == (2, "")
+    assert len(found.stderr.splitlines()) == 1 and "access denied" in found.stderr, found.stderr
+
+
+def test_a_web_server_gives_a_run_that_is_named():
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=RUNS)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        remote = epsiloscope("estimate", "--format", "csv", f"{url}/mlp-rmsprop", endpoint=url)
+        unknown = epsiloscope("estimate", f"{url}/nothing", endpoint=url)
+        server.shutdown()
+    local = epsiloscope("estimate", "--format", "csv", RUNS / "mlp-rmsprop", endpoint=url)
+    assert (remote.returncode, remote.stdout) == (0, local.stdout), remote.stderr
+    assert unknown.returncode == 2 and len(unknown.stderr.splitlines()) == 1

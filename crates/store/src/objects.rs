@@ -98,16 +98,20 @@ impl Folders for Objects {
 /// What a store said, on one line that names the URL.
 fn io_fault(url: &Path, source: &object_store::Error) -> io::Error {
     use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
+    let words = source.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    // Where listing fails the store's answer is in the text alone.
+    let is_answer = |status: &str| words.contains(&format!("status code: {status}"));
     let url = url.display();
     match source {
         NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, format!("{url}: no such object")),
-        PermissionDenied { .. } | Unauthenticated { .. } => io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("{url}: access denied: expected credentials that may read and list it in the environment"),
-        ),
-        other => {
-            let words: Vec<String> = other.to_string().split_whitespace().map(str::to_owned).collect();
-            io::Error::other(format!("{url}: {}", words.join(" ")))
-        }
+        _ if is_answer("404") => io::Error::new(io::ErrorKind::NotFound, format!("{url}: no such bucket")),
+        PermissionDenied { .. } | Unauthenticated { .. } => denied(url),
+        _ if is_answer("401") || is_answer("403") => denied(url),
+        _ => io::Error::other(format!("{url}: {words}")),
     }
+}
+
+fn denied(url: std::path::Display<'_>) -> io::Error {
+    let reason = format!("{url}: access denied: expected credentials in the environment that may read and list it");
+    io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }

@@ -22,9 +22,10 @@ impl Pattern {
         Ok(Self { whole: glob::Pattern::new(text)?, names: names.collect::<Result<_, _>>()? })
     }
 
-    /// Whether a folder matches, or one that it is in.
+    /// Whether a folder matches, or one that it is in; a pattern always stands for a name or more.
     pub(crate) fn accepts(&self, folder: &Path) -> bool {
-        folder.ancestors().any(|folder| self.whole.matches_path_with(folder, OPTIONS))
+        let mut named = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty());
+        named.any(|folder| self.whole.matches_path_with(folder, OPTIONS))
     }
 
     /// Whether a folder may hold, at whatever depth, one that matches.

@@ -129,7 +129,7 @@ fn is_found(run: &str, all: &[String], root: &str, pattern: &str) -> bool {
     let is_inside_another =
         all.iter().any(|other| other != run && Path::new(run).starts_with(other) && Path::new(other).starts_with(root));
     let pattern: Vec<&str> = pattern.split('/').filter(|name| !name.is_empty()).collect();
-    let is_wanted = pattern.is_empty() || (0..=names.len()).any(|n| matches(&pattern, &names[..n]));
+    let is_wanted = pattern.is_empty() || (1..=names.len()).any(|n| matches(&pattern, &names[..n]));
     let is_hidden = names.iter().any(|name| name.starts_with('.'));
     !is_inside_another && !is_hidden && names.len() <= MAX_DEPTH && is_wanted
 }
