@@ -7,6 +7,7 @@
 )]
 
 mod cli;
+mod compact;
 mod damaged;
 mod estimates;
 mod histograms;
@@ -17,3 +18,4 @@ mod ranks;
 mod recorded_examples;
 mod run_directory;
 mod synthetic;
+mod verify;

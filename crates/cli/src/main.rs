@@ -1,6 +1,7 @@
 //! `epsiloscope`: reads recorded runs and says where ε is worth searching.
 
 mod args;
+mod compact;
 mod completions;
 mod estimate;
 mod histogram;
@@ -8,6 +9,7 @@ mod inspect;
 mod output;
 mod record;
 mod runs;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
         Command::Estimate(args) => estimate::run(&args),
         Command::Histogram(args) => histogram::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Compact(args) => compact::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

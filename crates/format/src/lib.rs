@@ -33,16 +33,20 @@
 //!
 //! This crate knows nothing of libtorch, optimizers or polars, and computes no statistic.
 
+mod audit;
 mod buffers;
 mod columns;
+mod compact;
 mod error;
 mod escape;
+mod folders;
 pub mod fs;
 mod key_column;
 mod lock;
 mod manifest;
 pub mod parquet_file;
 mod part_encoder;
+mod part_reader;
 mod parts;
 mod publish;
 mod reader;
@@ -52,13 +56,16 @@ pub mod schema;
 mod storage;
 mod writer;
 
-pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, StepBatch, TensorBatch};
+pub use audit::Rows;
+pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Segment, StepBatch, TensorBatch, ValueBatch};
+pub use compact::{CompactOptions, Compaction, compact, compact_on, plan_compaction};
 pub use error::FormatError;
 pub use escape::escaped;
 pub use manifest::{
     Cadence, CriticalEpsilonPolicy, GradientDefinition, Gradients, Losses, MagnitudePolicy, Manifest, Mode,
     OptimizerSettings, Ranks, Resumption, Software, Status, StepRange, TableTotals, TensorInfo, Totals, now,
 };
+pub use part_reader::Part;
 pub use parts::PartEntry;
 pub use publish::publish;
 pub use reader::Run;
