@@ -14,6 +14,7 @@ mod estimates;
 mod histograms;
 mod interruptions;
 mod invariants;
+mod places;
 mod ranks;
 mod recorded_examples;
 mod run_directory;

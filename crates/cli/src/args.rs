@@ -57,7 +57,8 @@ pub(crate) enum Command {
 /// Runs to read.
 #[derive(clap::Args)]
 pub(crate) struct RunsArg {
-    /// Directories of recorded runs, or directories that contain some
+    /// Recorded runs, folders that contain some, patterns such as 'runs/**/seed-*', all of it also as URLs (s3://,
+    /// gs://, az://, https://); - for names on standard input
     #[arg(required = true, value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
 }
