@@ -200,7 +200,7 @@ pub fn estimate(run: &Run, options: &EstimateOptions) -> Result<Vec<Estimate>, A
     known.iter().map(|known| estimate_from(run, options, known)).collect()
 }
 
-fn estimate_from(run: &Run, options: &EstimateOptions, known: &Known) -> Result<Estimate, AnalysisError> {
+pub(crate) fn estimate_from(run: &Run, options: &EstimateOptions, known: &Known) -> Result<Estimate, AnalysisError> {
     let manifest = run.manifest();
     let n_sampled = known.tensors.iter().filter(|tensor| tensor.method() == Some(Method::Sample)).count();
     // Each sampled tensor has two bounds with two ends each; together they miss no more often than stated (Bonferroni).

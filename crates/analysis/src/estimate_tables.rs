@@ -1,8 +1,8 @@
 //! Estimates as frames.
 
-use epsiloscope_format::Mode;
 use polars::prelude::*;
 
+use crate::along::mode_name;
 use crate::estimate::{Bound, Estimate, TensorEstimate};
 
 /// One row per run and optimizer: the search space, its bounds, the tensors that set them.
@@ -90,13 +90,6 @@ pub fn tensor_table(estimates: &[Estimate]) -> PolarsResult<DataFrame> {
     columns.extend(bound("upper", &|tensor| tensor.upper));
     columns.push(texts("sets", rows().map(|(estimate, tensor)| sets(estimate, tensor).to_owned())));
     DataFrame::new_infer_height(columns)
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Calibration => "calibration",
-        Mode::Monitoring => "monitoring",
-    }
 }
 
 fn numbers(name: &str, values: impl Iterator<Item = Option<f64>>) -> Column {

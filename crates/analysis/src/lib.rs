@@ -5,12 +5,22 @@
 //! - [`replay`]: moments of Adam-family optimizers, replayed offline from recorded gradients.
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
+//! - [`mod@effects`]: what a value of ε does, which ones to try ([`search_grid`]), at which learning rates.
+//! - [`mod@drift`], [`mod@spread`]: how bounds move along a run, and differ from seed to seed, from [bounds along
+//!   runs](along).
 //! - [`inspect`]: what a run holds.
 //!
 //! Tables come as polars frames. Part files are opened by `epsiloscope-format`'s checked reader, never by polars. A
 //! result depends on the files and the options alone, not on threads, directory order or the clock.
 
+pub mod along;
+pub mod bootstrap;
 mod critical_epsilon;
+pub mod denominator;
+mod distribution;
+pub mod drift;
+pub mod effect_tables;
+pub mod effects;
 mod error;
 pub mod estimate;
 pub mod estimate_tables;
@@ -19,10 +29,17 @@ pub mod histograms;
 pub mod inspect;
 mod order_statistics;
 pub mod replay;
+pub mod search_grid;
 mod snapshots;
+pub mod spread;
 pub mod window;
 
+pub use along::{BoundsAt, bounds_along};
+pub use drift::drift;
+pub use effects::{CandidateOptions, Candidates, Regime, candidates};
 pub use error::AnalysisError;
 pub use estimate::{Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate};
 pub use histograms::{Origin, Scope, histograms};
 pub use inspect::{files, scalars, steps, tensor_health};
+pub use search_grid::TrialRange;
+pub use spread::spread;

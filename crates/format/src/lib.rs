@@ -34,6 +34,7 @@
 
 mod buffers;
 mod columns;
+mod configuration;
 mod error;
 mod escape;
 pub mod fs;
@@ -51,6 +52,7 @@ pub mod schema;
 mod writer;
 
 pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, StepBatch, TensorBatch};
+pub use configuration::{INCIDENTAL_LABELS, SEED_LABEL};
 pub use error::FormatError;
 pub use escape::escaped;
 pub use manifest::{
