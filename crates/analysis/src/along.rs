@@ -4,6 +4,8 @@
 use epsiloscope_format::{Manifest, Mode};
 use polars::prelude::*;
 
+use crate::estimate::Estimate;
+
 /// Which run, and which others it can be held against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunKeys {
@@ -58,6 +60,26 @@ pub struct BoundsAt {
     pub lower: f64,
     /// The upper bound.
     pub upper: f64,
+}
+
+impl BoundsAt {
+    /// Of a run's estimates.
+    pub fn of_estimates(manifest: &Manifest, estimates: &[Estimate]) -> Vec<Self> {
+        let run = RunKeys::of(manifest);
+        let at = |estimate: &Estimate| Self {
+            run: run.clone(),
+            of: Of {
+                optimizer: estimate.optimizer.name().to_owned(),
+                combination: "extremes".to_owned(),
+                scope: "run".to_owned(),
+                name: None,
+            },
+            step: estimate.step,
+            lower: estimate.lower.bound.value,
+            upper: estimate.upper.bound.value,
+        };
+        estimates.iter().map(at).collect()
+    }
 }
 
 /// The rows of a table of estimates that has the columns `run`, `task`, `configuration`, `seed`, `mode`, `optimizer`,

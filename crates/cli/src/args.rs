@@ -8,10 +8,15 @@ use clap_complete::Shell;
 use epsiloscope_moments::Optimizer;
 use epsiloscope_report::Format;
 
+use crate::candidates::CandidatesArgs;
+use crate::drift::{DriftArgs, SpreadArgs};
+
 const EXAMPLES: &str = "\
 Examples:
   epsiloscope estimate runs/*                   where ε is worth searching
   epsiloscope estimate runs/* --per tensor      the bounds each tensor would set
+  epsiloscope candidates runs/mine              which ε to try, each with its learning rate
+  epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
   epsiloscope record train --out runs/mine      train a network and record it
@@ -29,6 +34,12 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Estimate the search space of ε
     Estimate(EstimateArgs),
+    /// Say what values of ε do, and which to try at which learning rate
+    Candidates(CandidatesArgs),
+    /// Show how bounds of ε move along runs, and whether calibrations foretold them
+    Drift(DriftArgs),
+    /// Show how bounds of ε differ from seed to seed of one configuration
+    Spread(SpreadArgs),
     /// Build gradient magnitude histograms as a table
     Histogram(HistogramArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
@@ -167,6 +178,6 @@ fn decay_rate(text: &str) -> Result<f64, String> {
     number_in(text, |rate| (0.0..1.0).contains(&rate), "a number from 0 to below 1")
 }
 
-fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+pub(crate) fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {
     text.parse().ok().filter(|&number| holds(number)).ok_or_else(|| format!("expected {expected}"))
 }
