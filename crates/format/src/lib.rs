@@ -13,6 +13,7 @@
 //! - [`schema`]: tables, columns, types, units, encodings: the one place where they are written down.
 //! - [`Manifest`]: what was recorded and how, as `run.json`.
 //! - [`RunWriter`]: buffers steps and publishes part files; [`Run`]: opens a run and reads what matches its digest.
+//! - [`Storage`]: where a run is kept when it is read; [`Local`] is a directory in which nothing is trusted.
 //! - [`parquet_file`]: Arrow batches to Parquet bytes in the encodings every reader takes.
 //!
 //! # What a crash loses
@@ -49,6 +50,7 @@ mod reader;
 mod record;
 mod resume;
 pub mod schema;
+mod storage;
 mod writer;
 
 pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, StepBatch, TensorBatch};
@@ -64,6 +66,7 @@ pub use publish::publish;
 pub use reader::Run;
 pub use record::{Elements, Observation, Sample, StepRecord, StepScalars};
 pub use schema::{SCHEMA_VERSION, Table};
+pub use storage::{Local, Storage};
 pub use writer::{RunWriter, WriterOptions};
 
 /// The quantity that holds what enters an optimizer's moments.

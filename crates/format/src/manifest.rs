@@ -1,6 +1,7 @@
 //! `run.json`: what was recorded and how.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use chrono::{SecondsFormat, Utc};
@@ -12,6 +13,7 @@ use crate::fs::FileSystem;
 use crate::parts::PartEntry;
 use crate::publish::publish_on;
 use crate::schema::{SCHEMA_VERSION, Table};
+use crate::storage::Storage;
 
 /// The manifest's file name.
 pub(crate) const FILE_NAME: &str = "run.json";
@@ -424,29 +426,23 @@ impl Manifest {
         self.histograms || self.quantities[quantity] != crate::GRADIENT
     }
 
-    /// Reads and checks the manifest of a run directory.
+    /// Reads and checks the manifest of a run.
     ///
     /// # Errors
     /// [`FormatError`] if there is none, or it is foreign, newer, malformed or contradicts itself.
-    pub(crate) fn read(dir: &Path) -> Result<Self, FormatError> {
-        let path = dir.join(FILE_NAME);
-        if !dir.exists() {
-            return Err(FormatError::NoDirectory { path: dir.to_owned() });
-        }
-        if !path.is_file() {
-            return Err(FormatError::NotARun { path: dir.to_owned() });
-        }
+    pub(crate) fn read(storage: &dyn Storage) -> Result<Self, FormatError> {
+        let path = storage.root().join(FILE_NAME);
         let field = |field, found: String, expected: &str| FormatError::Field {
             path: path.clone(),
             field,
             found,
             expected: expected.to_owned(),
         };
-        let bytes = fs_err::metadata(&path)?.len();
-        if bytes > MAX_BYTES {
-            return Err(field("its size", format!("{bytes} bytes"), "at most 16 MiB"));
-        }
-        let text = fs_err::read(&path)?;
+        let admit = |bytes| match bytes {
+            0..=MAX_BYTES => Ok(()),
+            _ => Err(field("its size", format!("{bytes} bytes"), "at most 16 MiB")),
+        };
+        let text = storage.read(FILE_NAME.as_ref(), &admit).map_err(|fault| explained(storage, fault))?;
         let malformed = |source| FormatError::Manifest { path: path.clone(), source };
         let header: Header = serde_json::from_slice(&text).map_err(malformed)?;
         if header.format != FORMAT {
@@ -479,6 +475,17 @@ impl Manifest {
         let mut text = serde_json::to_vec_pretty(self).map_err(|source| FormatError::Manifest { path, source })?;
         text.push(b'\n');
         Ok(publish_on(fs, dir, FILE_NAME, &text)?)
+    }
+}
+
+/// What it means that a manifest cannot be read: there may be no run, or nothing at all.
+fn explained(storage: &dyn Storage, fault: FormatError) -> FormatError {
+    let path = storage.root().to_owned();
+    match fault {
+        FormatError::Io(source) if source.kind() == ErrorKind::NotADirectory => FormatError::NotARun { path },
+        fault if !fault.is_absence() => fault,
+        _ if storage.list("".as_ref()).is_err_and(|fault| fault.is_absence()) => FormatError::NoDirectory { path },
+        _ => FormatError::NotARun { path },
     }
 }
 

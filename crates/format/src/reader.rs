@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -12,16 +13,17 @@ use crate::manifest::{Manifest, Status};
 use crate::parquet_file;
 use crate::parts::{self, Commit, PartEntry};
 use crate::schema::Table;
+use crate::storage::{Local, Storage};
 
 /// Where parts go that a resumed run has left behind.
 pub(crate) const SUPERSEDED: &str = "superseded";
 
-/// A run directory, opened for reading. Nothing in it is ever changed.
+/// A run, opened for reading. Nothing in it is ever changed.
 ///
 /// A run that is still being recorded, or was interrupted, is read up to its last complete step.
 #[derive(Debug)]
 pub struct Run {
-    dir: PathBuf,
+    storage: Arc<dyn Storage>,
     manifest: Manifest,
     /// What each rank has published.
     ranks: Vec<Rank>,
@@ -36,8 +38,8 @@ struct Rank {
 }
 
 impl Rank {
-    fn read(dir: &Path, rank: u32) -> Result<Self, FormatError> {
-        let commits = parts::read_list(&dir.join(parts::list_name(rank)))?;
+    fn read(storage: &dyn Storage, rank: u32) -> Result<Self, FormatError> {
+        let commits = parts::read_list(storage, rank)?;
         let state = |commit: &Commit| (commit.through, commit.dropped_steps);
         let (through, dropped_steps) = commits.last().map_or((0, 0), state);
         Ok(Self { parts: commits.into_iter().flat_map(|commit| commit.parts).collect(), through, dropped_steps })
@@ -45,23 +47,31 @@ impl Rank {
 }
 
 impl Run {
-    /// Opens the run in `dir`: its manifest and lists of parts; part files are read later.
+    /// Opens the run in the directory `dir`: its manifest and lists of parts; part files are read later.
     ///
     /// # Errors
     /// [`FormatError`], naming the file and what was expected.
     pub fn open(dir: &Path) -> Result<Self, FormatError> {
-        let manifest = Manifest::read(dir)?;
-        let ranks: Result<Vec<Rank>, _> = (0..manifest.ranks.n_recording()).map(|rank| Rank::read(dir, rank)).collect();
-        let ranks = ranks?;
+        Self::open_in(Arc::new(Local::new(dir)))
+    }
+
+    /// [`open`](Self::open) wherever the run is kept.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_in(storage: Arc<dyn Storage>) -> Result<Self, FormatError> {
+        let manifest = Manifest::read(&*storage)?;
+        let ranks = 0..manifest.ranks.n_recording();
+        let ranks: Vec<Rank> = ranks.map(|rank| Rank::read(&*storage, rank)).collect::<Result<_, _>>()?;
         match ranks.iter().map(|rank| rank.through).min() {
-            None | Some(0) => Err(FormatError::Empty { path: dir.to_owned() }),
-            Some(last_step) => Ok(Self { dir: dir.to_owned(), manifest, ranks, last_step }),
+            None | Some(0) => Err(FormatError::Empty { path: storage.root().to_owned() }),
+            Some(last_step) => Ok(Self { storage, manifest, ranks, last_step }),
         }
     }
 
-    /// The run directory.
+    /// The run directory, or its URL: what the user calls it.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.storage.root()
     }
 
     /// Calls the run something else for as long as it is open; nothing is written.
@@ -125,17 +135,13 @@ impl Run {
     pub fn orphans(&self) -> Result<Vec<PathBuf>, FormatError> {
         let mut orphans = Vec::new();
         for table in Table::ALL {
-            let folder = self.dir.join(table.name());
-            if !folder.is_dir() {
-                continue;
-            }
+            let names = match self.storage.list(table.name().as_ref()) {
+                Err(absence) if absence.is_absence() => continue,
+                names => names?,
+            };
             let listed: BTreeSet<&str> = self.parts(table).map(|part| part.file.as_str()).collect();
-            for entry in fs_err::read_dir(&folder)? {
-                let name = entry?.file_name();
-                if !name.to_str().is_some_and(|name| listed.contains(name)) {
-                    orphans.push(folder.join(name));
-                }
-            }
+            let unlisted = names.iter().filter(|name| !listed.contains(name.as_str()));
+            orphans.extend(unlisted.map(|name| self.dir().join(table.name()).join(name)));
         }
         orphans.sort();
         Ok(orphans)
@@ -171,10 +177,10 @@ impl Run {
         table: Table,
         decode: fn(&Source<'_>) -> Result<T, FormatError>,
     ) -> impl Iterator<Item = Result<T, FormatError>> {
-        self.ranked_parts(table).flat_map(move |(rank, part)| match read_part(&self.dir, part, self.last_step) {
+        self.ranked_parts(table).flat_map(move |(rank, part)| match read_part(&*self.storage, part, self.last_step) {
             Err(fault) => vec![Err(fault)],
             Ok(batches) => {
-                let path = self.dir.join(part.relative_path());
+                let path = self.dir().join(part.relative_path());
                 let source = |batch| Source { batch, path: &path, manifest: &self.manifest, rank: rank as u32 };
                 batches.iter().map(|batch| decode(&source(batch))).collect()
             }
@@ -183,13 +189,12 @@ impl Run {
 }
 
 /// A part's rows up to a step, after checking its length, digest, columns and number of rows.
-pub(crate) fn read_part(dir: &Path, part: &PartEntry, last_step: i64) -> Result<Vec<RecordBatch>, FormatError> {
-    let path = place(dir, part);
-    let found = fs_err::metadata(&path)?.len();
-    if found != part.bytes {
-        return Err(FormatError::PartSize { path, found, expected: part.bytes });
-    }
-    let bytes = fs_err::read(&path)?;
+pub(crate) fn read_part(
+    storage: &dyn Storage,
+    part: &PartEntry,
+    last_step: i64,
+) -> Result<Vec<RecordBatch>, FormatError> {
+    let (path, bytes) = part_bytes(storage, part)?;
     part.check(&path, &bytes)?;
     let content = |reason| FormatError::Content { path: path.clone(), reason };
     let (rows, reader) = parquet_file::open_table(part.table, &path, bytes)?;
@@ -205,10 +210,22 @@ pub(crate) fn read_part(dir: &Path, part: &PartEntry, last_step: i64) -> Result<
     Ok(batches.iter().map(|batch| steps_through(batch, last_step)).collect())
 }
 
-/// Where a listed part is: in its table's folder, or set aside by a resumption that has not replaced the list yet.
-fn place(dir: &Path, part: &PartEntry) -> PathBuf {
-    let (usual, aside) = (dir.join(part.relative_path()), dir.join(SUPERSEDED).join(part.relative_path()));
-    if !usual.exists() && aside.exists() { aside } else { usual }
+/// A listed part, whole: from its table's folder, or set aside by a resumption that has not replaced the list yet.
+fn part_bytes(storage: &dyn Storage, part: &PartEntry) -> Result<(PathBuf, Vec<u8>), FormatError> {
+    let read = |file: &Path| -> Result<(PathBuf, Vec<u8>), FormatError> {
+        let path = storage.root().join(file);
+        let admit = |bytes| part.check_len(&path, bytes);
+        let bytes = storage.read(file, &admit)?;
+        Ok((path, bytes))
+    };
+    let usual = part.relative_path();
+    match read(&usual) {
+        Err(absence) if absence.is_absence() => {
+            let aside = read(&Path::new(SUPERSEDED).join(&usual));
+            aside.map_err(|fault| if fault.is_absence() { absence } else { fault })
+        }
+        found => found,
+    }
 }
 
 /// Rows are sorted by step, so those of earlier steps come first.
