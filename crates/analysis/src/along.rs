@@ -127,3 +127,55 @@ pub(crate) fn mode_name(mode: Mode) -> &'static str {
         Mode::Monitoring => "monitoring",
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Bounds of Adam over a whole run.
+    pub(crate) fn bounds(name: &str, mode: Mode, seed: &str, step: i64, (lower, upper): (f64, f64)) -> BoundsAt {
+        let run = RunKeys {
+            name: name.to_owned(),
+            task: "mlp-1".to_owned(),
+            configuration: "mlp-adam-1".to_owned(),
+            seed: Some(seed.to_owned()),
+            mode,
+        };
+        let of = Of {
+            optimizer: "adam".to_owned(),
+            combination: "extremes".to_owned(),
+            scope: "run".to_owned(),
+            name: None,
+        };
+        BoundsAt { run, of, step, lower, upper }
+    }
+
+    #[test]
+    fn a_table_holds_what_it_was_made_of() {
+        let mut expected = vec![
+            bounds("a", Mode::Calibration, "1", 4, (1e-5, 1e-2)),
+            bounds("b", Mode::Monitoring, "2", 8, (2e-5, 3e-2)),
+        ];
+        expected[1].of.name = Some("fc.weight".to_owned());
+        expected[1].run.seed = None;
+        let column = |value: fn(&BoundsAt) -> Option<&str>| expected.iter().map(value).collect::<Vec<_>>();
+        let table = df![
+            "run" => column(|at| Some(&at.run.name)),
+            "task" => column(|at| Some(&at.run.task)),
+            "configuration" => column(|at| Some(&at.run.configuration)),
+            "seed" => column(|at| at.run.seed.as_deref()),
+            "mode" => column(|at| Some(mode_name(at.run.mode))),
+            "optimizer" => column(|at| Some(&at.of.optimizer)),
+            "combination" => column(|at| Some(&at.of.combination)),
+            "scope" => column(|at| Some(&at.of.scope)),
+            "name" => column(|at| at.of.name.as_deref()),
+            "step" => [4i64, 8],
+            "lower" => [1e-5, 2e-5],
+            "upper" => [1e-2, 3e-2],
+        ]
+        .unwrap();
+        assert_eq!(bounds_along(&table).unwrap(), expected);
+        let without = table.drop("lower").unwrap();
+        assert!(bounds_along(&without).is_err());
+    }
+}

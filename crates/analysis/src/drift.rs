@@ -128,3 +128,80 @@ fn shift(from: &BoundsAt, to: &BoundsAt) -> (f64, f64) {
     let decades = |from: f64, to: f64| to.log10() - from.log10();
     (decades(from.lower, to.lower), decades(from.upper, to.upper))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::along::tests::bounds;
+
+    #[test]
+    fn bounds_are_held_against_their_first_step_and_their_calibration() {
+        let along = [
+            bounds("training", Mode::Monitoring, "1", 20, (1e-6, 1e-1)),
+            bounds("training", Mode::Monitoring, "1", 10, (1e-4, 1e-2)),
+            bounds("calibration", Mode::Calibration, "1", 5, (1e-9, 1e3)),
+            bounds("calibration", Mode::Calibration, "1", 10, (1e-5, 1e-1)),
+        ];
+        let drifts = drift(&along);
+        let close = |found: f64, expected: f64| (found - expected).abs() < 1e-12;
+        assert!(close(drifts[0].lower_shift, -2.0) && close(drifts[0].upper_shift, 1.0));
+        assert!(close(drifts[1].lower_shift, 0.0) && close(drifts[1].upper_shift, 0.0));
+        let [late, early] = [0, 1].map(|row: usize| drifts[row].calibration.clone().unwrap());
+        assert!(close(late.lower, -1.0) && close(late.upper, 0.0) && !late.within);
+        assert!(close(early.lower, 1.0) && close(early.upper, -1.0) && early.within);
+        assert_eq!((late.run, &drifts[2].calibration, &drifts[3].calibration), ("calibration", &None, &None));
+        assert_eq!(drift_table(&drifts).unwrap().shape(), (4, 16));
+    }
+
+    #[test]
+    fn of_several_calibrations_the_likest_speaks() {
+        let training = bounds("training", Mode::Monitoring, "2", 10, (1e-5, 1e-1));
+        let calibration = |name, seed, configuration: &str, task: &str| {
+            let mut at = bounds(name, Mode::Calibration, seed, 10, (1e-5, 1e-1));
+            (at.run.configuration, at.run.task) = (configuration.to_owned(), task.to_owned());
+            at
+        };
+        let others = [
+            calibration("a", "2", "mlp-adam-1", "another task"),
+            calibration("b", "2", "another configuration", "mlp-1"),
+            calibration("c", "1", "mlp-adam-1", "mlp-1"),
+            calibration("d", "1", "mlp-adam-1", "mlp-1"),
+            calibration("e", "2", "mlp-adam-1", "mlp-1"),
+        ];
+        for (n_others, expected) in [(1, None), (2, Some("b")), (3, Some("c")), (4, Some("c")), (5, Some("e"))] {
+            let along = [&[training.clone()], &others[..n_others]].concat();
+            assert_eq!(drift(&along)[0].calibration.as_ref().map(|from| from.run), expected);
+        }
+    }
+
+    proptest! {
+        /// What does not move has no drift, and lies within what foretold it.
+        #[test]
+        fn prop_identical_snapshots_do_not_drift(lower in 1e-30..1.0f64, width in 1.0..1e9f64, n_steps in 1..6i64) {
+            let at = |mode, name, step| bounds(name, mode, "1", step, (lower, lower * width));
+            let mut along: Vec<_> = (1..=n_steps).map(|step| at(Mode::Monitoring, "training", step)).collect();
+            along.push(at(Mode::Calibration, "calibration", 1));
+            for drift in &drift(&along)[..n_steps as usize] {
+                prop_assert_eq!((drift.lower_shift, drift.upper_shift), (0.0, 0.0));
+                let from = drift.calibration.as_ref().unwrap();
+                prop_assert_eq!((from.lower, from.upper, from.within), (0.0, 0.0, true));
+            }
+        }
+
+        /// Neither the order of rows nor other runs beside them change a run's drift.
+        #[test]
+        fn prop_drift_depends_on_the_run_alone(bounds_of in proptest::collection::vec((1e-9..1e-3f64, 1e-3..1.0f64), 1..8)) {
+            let steps = bounds_of.iter().zip(1..);
+            let along: Vec<_> =
+                steps.map(|(&pair, step)| bounds("training", Mode::Monitoring, "1", step, pair)).collect();
+            let mut reversed: Vec<_> = along.iter().rev().cloned().collect();
+            reversed.push(bounds("other", Mode::Monitoring, "1", 1, (1e-1, 1e1)));
+            let (found, mut again) = (drift(&along), drift(&reversed));
+            again.pop();
+            again.reverse();
+            prop_assert_eq!(found, again);
+        }
+    }
+}

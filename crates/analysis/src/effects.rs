@@ -325,3 +325,45 @@ fn default_epsilon(optimizer: Optimizer) -> f64 {
         _ => 1e-8,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn regimes_change_at_the_marginal_share() {
+        let regimes = [0.0, 0.0099, 0.01, 0.5, 0.99, 0.9901, 1.0].map(Regime::of);
+        let [a, b, c] = [Regime::NoEffect, Regime::Mixed, Regime::SgdLike];
+        assert_eq!(regimes, [a, a, b, b, b, c, c]);
+    }
+
+    proptest! {
+        #[test]
+        fn prop_regimes_grow_with_the_share(share in 0.0..1.0f64, more in 0.0..1.0f64) {
+            prop_assert!(Regime::of(share) <= Regime::of(share.max(more)));
+        }
+
+        /// The greater ε, the slower every element and the greater the learning rate that makes up for it; far above every
+        /// gradient both are in proportion, and elements move as under SGD.
+        #[test]
+        fn prop_rates_fall_and_matched_rates_rise(
+            of in 0..Optimizer::ALL.len(), exponents in [-20.0..2.0f64, -20.0..2.0f64], median in -12.0..0.0f64,
+        ) {
+            let optimizer = Optimizer::ALL[of];
+            let denominator = Denominator::new(optimizer, Decay::default(), 1000);
+            let stepping = Stepping { denominator, learning_rate: 1e-3, taken: 0.1 };
+            let [a, b, median] = [exponents[0], exponents[1], median].map(|exponent| 10f64.powf(exponent));
+            let (less, more) = (a.min(b), a.max(b));
+            prop_assert!(stepping.rate(median, more) <= stepping.rate(median, less));
+            prop_assert!(stepping.matched(median, less, less) <= stepping.matched(median, less, more));
+            let high = 1e12;
+            let sgd = stepping.sgd_rate(high).unwrap() / stepping.taken;
+            prop_assert!((stepping.rate(median, high) / sgd - 1.0).abs() < 1e-9);
+            // What the median element loses in pace, its learning rate gains.
+            let kept = stepping.matched(median, less, more) * stepping.rate(median, more);
+            prop_assert!((kept / (1e-3 * stepping.rate(median, less)) - 1.0).abs() < 1e-9);
+        }
+    }
+}

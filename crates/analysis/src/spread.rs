@@ -124,3 +124,55 @@ pub fn spread_table(spreads: &[Spread<'_>]) -> PolarsResult<DataFrame> {
     }
     DataFrame::new_infer_height(columns)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::along::tests::bounds;
+
+    fn seeds(pairs: &[(f64, f64)]) -> Vec<BoundsAt> {
+        let run = |(index, &pair): (usize, &(f64, f64))| {
+            bounds(&format!("r-{index}"), Mode::Monitoring, &index.to_string(), 10, pair)
+        };
+        pairs.iter().enumerate().map(run).collect()
+    }
+
+    #[test]
+    fn seeds_of_one_configuration_are_put_together_step_by_step() {
+        let mut along = seeds(&[(1e-6, 1e-2), (1e-4, 1e-2)]);
+        along.push(bounds("r-0", Mode::Monitoring, "0", 20, (1e-3, 1e-1)));
+        along.push(bounds("calibration", Mode::Calibration, "0", 10, (1e-5, 1e-1)));
+        let spreads = spread(&along, 0.95, 0);
+        let found: Vec<_> = spreads.iter().map(|spread| (spread.mode, spread.step, spread.n_runs)).collect();
+        assert_eq!(found, [(Mode::Calibration, 10, 1), (Mode::Monitoring, 10, 2), (Mode::Monitoring, 20, 1)]);
+        let Spreading { mean, deviation, min, max, interval } = spreads[1].lower;
+        assert!((mean / 1e-5 - 1.0).abs() < 1e-12 && (deviation.unwrap() - 2f64.sqrt()).abs() < 1e-12);
+        assert_eq!((min, max), (1e-6, 1e-4));
+        let (low, high) = interval.unwrap();
+        assert!((low / 1e-6 - 1.0).abs() < 1e-12 && (high / 1e-4 - 1.0).abs() < 1e-12);
+        assert_eq!(spreads[1].upper.deviation, Some(0.0));
+        assert_eq!((spreads[2].lower.deviation, spreads[2].lower.interval), (None, None));
+        assert_eq!(spread_table(&spreads).unwrap().shape(), (3, 20));
+    }
+
+    proptest! {
+        /// The order in which runs are named changes nothing, and every mean lies between the extremes.
+        #[test]
+        fn prop_spread_does_not_depend_on_order(
+            pairs in proptest::collection::vec((1e-9..1e-3f64, 1e-3..1.0f64), 1..12), seed in 0..4u64,
+        ) {
+            let along = seeds(&pairs);
+            let reversed: Vec<_> = along.iter().rev().cloned().collect();
+            let found = spread(&along, 0.9, seed);
+            prop_assert_eq!(&found, &spread(&reversed, 0.9, seed));
+            for over in [found[0].lower, found[0].upper] {
+                let slack = 1.0 + 1e-12;
+                let (low, high) = over.interval.unwrap_or((over.mean, over.mean));
+                prop_assert!(over.min <= low * slack && low <= over.mean * slack);
+                prop_assert!(over.mean <= high * slack && high <= over.max * slack);
+            }
+        }
+    }
+}
