@@ -4,7 +4,7 @@
 use epsiloscope_format::{Manifest, Mode};
 use polars::prelude::*;
 
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, SearchSpace};
 
 /// Which run, and which others it can be held against.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ impl RunKeys {
 pub struct Of {
     /// The optimizer.
     pub optimizer: String,
-    /// How its tensors' bounds were combined.
-    pub combination: String,
+    /// How its tensors' bounds were combined; `None` of a single tensor.
+    pub combination: Option<String>,
     /// `tensor`, `layer`, `kind` or `run`.
     pub scope: String,
     /// The tensor's, layer's or kind's name.
@@ -63,22 +63,22 @@ pub struct BoundsAt {
 }
 
 impl BoundsAt {
-    /// Of a run's estimates.
+    /// Every search space of a run's estimates.
     pub fn of_estimates(manifest: &Manifest, estimates: &[Estimate]) -> Vec<Self> {
         let run = RunKeys::of(manifest);
-        let at = |estimate: &Estimate| Self {
+        let at = |(estimate, space): (&Estimate, &SearchSpace)| Self {
             run: run.clone(),
             of: Of {
                 optimizer: estimate.optimizer.name().to_owned(),
-                combination: "extremes".to_owned(),
-                scope: "run".to_owned(),
-                name: None,
+                combination: space.combination.map(|combination| combination.name().to_owned()),
+                scope: space.scope.name().to_owned(),
+                name: space.name.clone(),
             },
             step: estimate.step,
-            lower: estimate.lower.bound.value,
-            upper: estimate.upper.bound.value,
+            lower: space.lower.bound.value,
+            upper: space.upper.bound.value,
         };
-        estimates.iter().map(at).collect()
+        estimates.iter().flat_map(|of| of.spaces.iter().map(move |space| (of, space))).map(at).collect()
     }
 }
 
@@ -86,7 +86,7 @@ impl BoundsAt {
 /// `combination`, `scope`, `name`, `step`, `lower` and `upper`.
 ///
 /// # Errors
-/// If a column is missing, of another type, or null where only `seed` and `name` may be.
+/// If a column is missing, of another type, or null where only `seed`, `combination` and `name` may be.
 pub fn bounds_along(estimates: &DataFrame) -> PolarsResult<Vec<BoundsAt>> {
     let texts = |name: &str| estimates.column(name)?.str();
     let numbers = |name: &str| estimates.column(name)?.f64();
@@ -107,7 +107,7 @@ pub fn bounds_along(estimates: &DataFrame) -> PolarsResult<Vec<BoundsAt>> {
             },
             of: Of {
                 optimizer: text(optimizer, row)?,
-                combination: text(combination, row)?,
+                combination: text(combination, row),
                 scope: text(scope, row)?,
                 name: text(name, row),
             },
@@ -143,7 +143,7 @@ pub(crate) mod tests {
         };
         let of = Of {
             optimizer: "adam".to_owned(),
-            combination: "extremes".to_owned(),
+            combination: Some("extremes".to_owned()),
             scope: "run".to_owned(),
             name: None,
         };
@@ -166,7 +166,7 @@ pub(crate) mod tests {
             "seed" => column(|at| at.run.seed.as_deref()),
             "mode" => column(|at| Some(mode_name(at.run.mode))),
             "optimizer" => column(|at| Some(&at.of.optimizer)),
-            "combination" => column(|at| Some(&at.of.combination)),
+            "combination" => column(|at| at.of.combination.as_deref()),
             "scope" => column(|at| Some(&at.of.scope)),
             "name" => column(|at| at.of.name.as_deref()),
             "step" => [4i64, 8],

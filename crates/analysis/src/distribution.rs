@@ -8,11 +8,22 @@ use epsiloscope_format::TensorInfo;
 use epsiloscope_histogram::BinRange;
 
 use crate::critical_epsilon::CriticalEpsilon;
-use crate::estimate::{Bound, Method};
+use crate::estimate::Method;
 
 /// Critical ε by value.
 pub(crate) struct Distribution<'a> {
     parts: Vec<Part<'a>>,
+}
+
+/// A share of elements, and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    /// Its value.
+    pub value: f64,
+    /// It is no smaller than this.
+    pub low: f64,
+    /// It is no greater than this.
+    pub high: f64,
 }
 
 /// Those of one tensor.
@@ -51,19 +62,15 @@ impl<'a> Distribution<'a> {
 
     /// The share of elements with smaller critical ε, and where it lies for certain or, if some come from samples, with
     /// a probability of at least 1 − `miss`. Of a bin that ε divides, all count.
-    pub(crate) fn share_below(&self, epsilon: f64, miss: f64) -> Bound {
+    pub(crate) fn share_below(&self, epsilon: f64, miss: f64) -> Share {
         let n_sampled = self.parts.iter().filter(|part| part.method == Method::Sample).count();
         let miss = miss / (2 * n_sampled.max(1)) as f64;
-        let shares: Vec<(f64, Bound)> =
+        let shares: Vec<(f64, Share)> =
             self.parts.iter().map(|part| (part.elements(), part.share_below(epsilon, miss))).collect();
-        let mean = |value: fn(&Bound) -> f64| {
+        let mean = |value: fn(&Share) -> f64| {
             shares.iter().map(|(elements, share)| elements * value(share)).sum::<f64>() / self.elements()
         };
-        Bound {
-            value: mean(|share| share.value),
-            low: Some(mean(|share| share.low.unwrap_or(0.0))),
-            high: Some(mean(|share| share.high.unwrap_or(1.0))),
-        }
+        Share { value: mean(|share| share.value), low: mean(|share| share.low), high: mean(|share| share.high) }
     }
 
     /// The order statistic of index `int(q·n)`, counted from 0; of bins the geometric middle.
@@ -108,7 +115,7 @@ impl<'a> Part<'a> {
         self.n as f64 * self.weight
     }
 
-    fn share_below(&self, epsilon: f64, miss: f64) -> Bound {
+    fn share_below(&self, epsilon: f64, miss: f64) -> Share {
         let share = |count: u64| count as f64 / self.n as f64;
         let value = share(self.n_below(epsilon));
         let (low, high) = match (&self.points, self.method) {
@@ -116,7 +123,7 @@ impl<'a> Part<'a> {
             (Points::Values(_), Method::Sample) => share_interval(value, self.n, miss),
             (Points::Values(_), _) => (value, value),
         };
-        Bound { value, low: Some(low), high: Some(high) }
+        Share { value, low, high }
     }
 
     fn n_below(&self, epsilon: f64) -> u64 {
@@ -210,7 +217,7 @@ mod tests {
             let below = all.iter().filter(|&&value| f64::from(value) < epsilon).count() as f64 / all.len() as f64;
             let share = both.share_below(epsilon, 0.05);
             prop_assert!((share.value - below).abs() < 1e-12);
-            prop_assert_eq!((share.low, share.high), (Some(share.value), Some(share.value)));
+            prop_assert_eq!((share.low, share.high), (share.value, share.value));
             prop_assert_eq!(both.quantile(q), f64::from(all[(q * all.len() as f64) as usize]));
         }
 
@@ -225,7 +232,7 @@ mod tests {
             let [exact, binned] = known.each_ref().map(|known| Distribution::of([(&of, known)]).unwrap());
             let epsilon = 10f64.powf(exponent);
             let (exact_share, share) = (exact.share_below(epsilon, 0.05).value, binned.share_below(epsilon, 0.05));
-            prop_assert!(share.low.unwrap() <= exact_share && exact_share <= share.high.unwrap());
+            prop_assert!(share.low <= exact_share && exact_share <= share.high);
             // Half a bin.
             prop_assert!((binned.quantile(q) / exact.quantile(q)).log10().abs() <= 1.0 / 80.0 + 1e-6);
         }
@@ -239,7 +246,7 @@ mod tests {
             epsilons.sort_by(f64::total_cmp);
             let [less, more] = epsilons.map(|epsilon| distribution.share_below(epsilon, 0.05));
             prop_assert!(less.value <= more.value && less.low <= more.low && less.high <= more.high);
-            prop_assert!(less.low.unwrap() <= less.value && less.value <= less.high.unwrap());
+            prop_assert!(less.low <= less.value && less.value <= less.high);
         }
     }
 }

@@ -75,7 +75,7 @@ pub fn drift_table(drifts: &[Drift<'_>]) -> PolarsResult<DataFrame> {
         "configuration" => bounds().map(|at| at.run.configuration.as_str()).collect::<Vec<_>>(),
         "mode" => bounds().map(|at| mode_name(at.run.mode)).collect::<Vec<_>>(),
         "optimizer" => bounds().map(|at| at.of.optimizer.as_str()).collect::<Vec<_>>(),
-        "combination" => bounds().map(|at| at.of.combination.as_str()).collect::<Vec<_>>(),
+        "combination" => bounds().map(|at| at.of.combination.as_deref()).collect::<Vec<_>>(),
         "scope" => bounds().map(|at| at.of.scope.as_str()).collect::<Vec<_>>(),
         "name" => bounds().map(|at| at.of.name.as_deref()).collect::<Vec<_>>(),
         "step" => bounds().map(|at| at.step).collect::<Vec<_>>(),

@@ -14,13 +14,14 @@
 //! as ε is far below the median critical ε, in proportion to ε, or to its root, far above it, and no kink between.
 
 use epsiloscope_format::{Manifest, Run};
-use epsiloscope_moments::{Decay, Optimizer};
+use epsiloscope_moments::{Convention, Decay, Optimizer};
 
-use crate::critical_epsilon::{Known, critical_epsilons};
+use crate::critical_epsilon::Known;
 use crate::denominator::Denominator;
 use crate::distribution::Distribution;
+pub use crate::distribution::Share;
 use crate::error::AnalysisError;
-use crate::estimate::{Bound, EstimateOptions, Method, estimate_from};
+use crate::estimate::{Estimate, EstimateOptions, Method, visit_estimates};
 use crate::grouping::{Group, Grouping, Scope};
 use crate::search_grid::{TrialRange, grid};
 
@@ -78,7 +79,7 @@ pub struct CandidateOptions {
 }
 
 impl Default for CandidateOptions {
-    /// Every power of ten of each search space, over the whole run.
+    /// Every power of ten of each search space, over the whole run, at the end.
     fn default() -> Self {
         Self {
             estimate: EstimateOptions::default(),
@@ -121,8 +122,8 @@ impl Role {
 pub struct Candidates {
     /// The run's name.
     pub run: String,
-    /// The optimizer.
-    pub optimizer: Optimizer,
+    /// The optimizer, with the ε of an implementation.
+    pub optimizer: Convention,
     /// Decay rates of its moments.
     pub decay: Decay,
     /// The step.
@@ -154,7 +155,7 @@ pub struct Effect {
     pub sample_size: u64,
     /// Share of elements with smaller critical ε, those without a gradient left out. Its ends hold for certain, or with
     /// the estimate's confidence if some tensor was sampled.
-    pub share_below: Bound,
+    pub share_below: Share,
     /// What that makes of the optimizer.
     pub regime: Regime,
     /// Effective rates at the reference's learning rate.
@@ -193,30 +194,48 @@ impl Candidates {
     }
 }
 
-/// What the run's own ε and candidates for it do, for each optimizer asked for.
+/// What the run's own ε and candidates for it do, for each optimizer and step asked for.
 ///
 /// # Errors
 /// As [`estimate`](crate::estimate()).
 pub fn candidates(run: &Run, options: &CandidateOptions) -> Result<Vec<Candidates>, AnalysisError> {
-    let known = critical_epsilons(run, &options.estimate)?;
-    known.iter().map(|known| candidates_from(run, options, known)).collect()
+    // Nothing here rests on resamples.
+    let estimate = EstimateOptions { bootstrap: 0, ..options.estimate.clone() };
+    let options = CandidateOptions { estimate, ..options.clone() };
+    estimates_and_candidates(run, &options).map(|(_, candidates)| candidates)
 }
 
-fn candidates_from(run: &Run, options: &CandidateOptions, known: &Known) -> Result<Candidates, AnalysisError> {
-    let manifest = run.manifest();
-    let estimate = estimate_from(run, &options.estimate, known)?;
-    let reference =
-        estimate.own.map_or((default_epsilon(known.optimizer), Role::Default), |own| (own.epsilon, Role::Own));
+/// Both at once, from one pass over the files.
+///
+/// # Errors
+/// As [`estimate`](crate::estimate()).
+pub fn estimates_and_candidates(
+    run: &Run,
+    options: &CandidateOptions,
+) -> Result<(Vec<Estimate>, Vec<Candidates>), AnalysisError> {
+    let mut both = Vec::new();
+    visit_estimates(run, &options.estimate, |known, estimate| {
+        let candidates = candidates_from(run.manifest(), options, known, &estimate);
+        both.push((estimate, candidates));
+    })?;
+    both.sort_by_key(|(estimate, _)| options.estimate.place(estimate.optimizer));
+    Ok(both.into_iter().unzip())
+}
+
+fn candidates_from(manifest: &Manifest, options: &CandidateOptions, known: &Known, estimate: &Estimate) -> Candidates {
+    let convention = estimate.optimizer;
+    let reference = estimate.own.map_or((convention.default_epsilon(), Role::Default), |own| (own.epsilon, Role::Own));
     let learning_rate = options.learning_rate.unwrap_or(manifest.optimizer.learning_rate);
-    let stepping = Stepping::of(known, learning_rate);
-    let parts = |scope| parts(manifest, known, scope, options.estimate.percentile);
+    let stepping = Stepping::of(estimate, learning_rate);
+    let parts = |scope| parts(manifest, known, scope, estimate);
     let median = parts(Scope::Run).first().map_or(f64::NAN, |all| all.critical.median);
     let shown = parts(options.scope);
     let mut effects = Vec::new();
     for (epsilon, role) in epsilons(reference, options, estimate.exponents()) {
         let matched_learning_rate = stepping.matched(median, reference.0, epsilon);
         effects.extend(shown.iter().map(|part| {
-            let share_below = part.distribution.share_below(epsilon, 1.0 - options.estimate.confidence);
+            let share_below =
+                part.distribution.share_below(convention.optimizers_epsilon(epsilon), 1.0 - estimate.confidence);
             Effect {
                 scope: options.scope,
                 name: part.name.clone(),
@@ -232,16 +251,16 @@ fn candidates_from(run: &Run, options: &CandidateOptions, known: &Known) -> Resu
             }
         }));
     }
-    Ok(Candidates {
+    Candidates {
         run: manifest.run.clone(),
-        optimizer: known.optimizer,
-        decay: known.decay,
-        step: known.step,
+        optimizer: convention,
+        decay: estimate.decay,
+        step: estimate.step,
         search: estimate.exponents(),
-        trial: options.trial_range.ends(known.optimizer),
+        trial: options.trial_range.ends(convention),
         learning_rate,
         effects,
-    })
+    }
 }
 
 /// The reference, then the candidates.
@@ -269,11 +288,13 @@ struct Quantiles {
 }
 
 /// The parts of a run of whose elements something is known.
-fn parts<'a>(manifest: &'a Manifest, known: &'a Known, scope: Scope, p: f64) -> Vec<Part<'a>> {
+fn parts<'a>(manifest: &'a Manifest, known: &'a Known, scope: Scope, estimate: &Estimate) -> Vec<Part<'a>> {
+    let p = estimate.percentile;
     let part = |group: &Group| {
         let members = group.tensors.iter().map(|&tensor| (&manifest.tensors[tensor], &known.tensors[tensor]));
         let distribution = Distribution::of(members)?;
-        let [low, median, high] = [1.0 - p, 0.5, p].map(|share| distribution.quantile(share));
+        let [low, median, high] =
+            [1.0 - p, 0.5, p].map(|share| estimate.optimizer.critical_epsilon(distribution.quantile(share)));
         Some(Part { name: group.name.clone(), distribution, critical: Quantiles { low, median, high } })
     };
     Grouping::of(&manifest.tensors).groups(scope).iter().filter_map(part).collect()
@@ -288,11 +309,12 @@ struct Stepping {
 }
 
 impl Stepping {
-    fn of(known: &Known, learning_rate: f64) -> Self {
-        let has_first_moment =
-            !matches!(known.optimizer, Optimizer::RmsProp | Optimizer::RmsPropCentered | Optimizer::AdaGrad);
-        let taken = if has_first_moment { 1.0 - known.decay.beta1 } else { 1.0 };
-        Self { denominator: Denominator::new(known.optimizer, known.decay, known.step), learning_rate, taken }
+    fn of(estimate: &Estimate, learning_rate: f64) -> Self {
+        let taken = match estimate.optimizer.optimizer() {
+            Optimizer::RmsProp | Optimizer::RmsPropCentered | Optimizer::AdaGrad => 1.0,
+            _ => 1.0 - estimate.decay.beta1,
+        };
+        Self { denominator: Denominator::new(estimate.optimizer, estimate.decay, estimate.step), learning_rate, taken }
     }
 
     fn rate(&self, critical: f64, epsilon: f64) -> f64 {
@@ -313,16 +335,6 @@ impl Stepping {
 
     fn matched(&self, median: f64, reference: f64, epsilon: f64) -> f64 {
         self.learning_rate * (self.denominator.at(median, epsilon) / self.denominator.at(median, reference))
-    }
-}
-
-/// The optimizer's default, which it compares with where the run was trained with another.
-fn default_epsilon(optimizer: Optimizer) -> f64 {
-    match optimizer {
-        Optimizer::AdaGrad => 1e-10,
-        Optimizer::AdaBelief => 1e-16,
-        Optimizer::Yogi => 1e-3,
-        _ => 1e-8,
     }
 }
 
@@ -349,10 +361,9 @@ mod tests {
         /// gradient both are in proportion, and elements move as under SGD.
         #[test]
         fn prop_rates_fall_and_matched_rates_rise(
-            of in 0..Optimizer::ALL.len(), exponents in [-20.0..2.0f64, -20.0..2.0f64], median in -12.0..0.0f64,
+            of in 0..Convention::ALL.len(), exponents in [-20.0..2.0f64, -20.0..2.0f64], median in -12.0..0.0f64,
         ) {
-            let optimizer = Optimizer::ALL[of];
-            let denominator = Denominator::new(optimizer, Decay::default(), 1000);
+            let denominator = Denominator::new(Convention::ALL[of], Decay::default(), 1000);
             let stepping = Stepping { denominator, learning_rate: 1e-3, taken: 0.1 };
             let [a, b, median] = [exponents[0], exponents[1], median].map(|exponent| 10f64.powf(exponent));
             let (less, more) = (a.min(b), a.max(b));

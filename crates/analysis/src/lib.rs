@@ -2,7 +2,6 @@
 //!
 //! - [`mod@histograms`]: the gradient magnitude histogram of every tensor, or of the whole run, as a table.
 //! - [`grouping`], [`window`]: the tensors and the steps that a result is over.
-//! - [`replay`]: moments of Adam-family optimizers, replayed offline from recorded gradients.
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
 //! - [`mod@effects`]: what a value of ε does, which ones to try ([`search_grid`]), at which learning rates.
@@ -14,8 +13,11 @@
 //! result depends on the files and the options alone, not on threads, directory order or the clock.
 
 pub mod along;
-pub mod bootstrap;
+mod at;
+mod bootstrap;
+mod combination;
 mod critical_epsilon;
+mod cursor;
 pub mod denominator;
 mod distribution;
 pub mod drift;
@@ -28,17 +30,24 @@ pub mod grouping;
 pub mod histograms;
 pub mod inspect;
 mod order_statistics;
-pub mod replay;
+mod pooled;
+mod replay;
 pub mod search_grid;
 mod snapshots;
 pub mod spread;
+mod tensor_bounds;
 pub mod window;
 
 pub use along::{BoundsAt, bounds_along};
+pub use at::At;
+pub use bootstrap::bootstrap_over;
+pub use combination::Combination;
 pub use drift::drift;
 pub use effects::{CandidateOptions, Candidates, Regime, candidates};
 pub use error::AnalysisError;
-pub use estimate::{Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate};
+pub use estimate::{
+    Bound, CombinedBound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, SearchSpace, TensorEstimate, estimate,
+};
 pub use histograms::{Origin, Scope, histograms};
 pub use inspect::{files, scalars, steps, tensor_health};
 pub use search_grid::TrialRange;

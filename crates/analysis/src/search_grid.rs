@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use epsiloscope_moments::Optimizer;
+use epsiloscope_moments::Convention;
 
 /// The range that is searched where nothing is known: that of the grids in the published experiments of Silva &
 /// Rodriguez (arXiv 2311.11532), or one's own.
@@ -11,10 +11,10 @@ use epsiloscope_moments::Optimizer;
 /// Optimizers that are not in those experiments take the range of the one whose ε stands where theirs does.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum TrialRange {
-    /// Of image classification: 1e-8 to 1e-1; where ε is added in place, 1e-16 to 1e-4.
+    /// Of image classification: 1e-8 to 1e-1; where ε is added inside the root, 1e-16 to 1e-4.
     #[default]
     Images,
-    /// Of language modelling: 1e-9 to 1e-3; where ε is added in place, 1e-20 to 1e-8.
+    /// Of language modelling: 1e-9 to 1e-3; where ε is added inside the root, 1e-20 to 1e-8.
     Language,
     /// Some other range for every optimizer.
     Own {
@@ -27,9 +27,9 @@ pub enum TrialRange {
 
 impl TrialRange {
     /// Its ends for an optimizer.
-    pub fn ends(self, optimizer: Optimizer) -> (f64, f64) {
-        let in_place = matches!(optimizer, Optimizer::AdaBelief | Optimizer::AdaMomentum | Optimizer::EAdam);
-        match (self, in_place) {
+    pub fn ends(self, optimizer: Convention) -> (f64, f64) {
+        let is_inside = optimizer.optimizer().degree() == 2 || optimizer.is_inside_root();
+        match (self, is_inside) {
             (Self::Images, false) => (1e-8, 1e-1),
             (Self::Images, true) => (1e-16, 1e-4),
             (Self::Language, false) => (1e-9, 1e-3),

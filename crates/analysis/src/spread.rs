@@ -8,7 +8,10 @@ use epsiloscope_format::Mode;
 use polars::prelude::*;
 
 use crate::along::{BoundsAt, Of, mode_name};
-use crate::bootstrap::mean_interval;
+use crate::bootstrap::bootstrap_over;
+
+/// Resamples of the runs behind an interval.
+const N_RESAMPLES: u32 = 1000;
 
 /// The bounds of several runs of one configuration after one and the same step.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,15 +79,20 @@ fn over_runs(mut runs: Vec<&BoundsAt>, confidence: f64, seed: u64) -> Spread<'_>
 fn spreading(values: &[f64], confidence: f64, seed: u64) -> Spreading {
     let logarithms: Vec<f64> = values.iter().map(|value| value.log10()).collect();
     let n = values.len() as f64;
-    let mean = logarithms.iter().sum::<f64>() / n;
+    let mean = mean_of(&logarithms);
     let squares: f64 = logarithms.iter().map(|value| (value - mean).powi(2)).sum();
     Spreading {
         mean: 10f64.powf(mean),
         deviation: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()),
         min: values.iter().copied().fold(f64::INFINITY, f64::min),
         max: values.iter().copied().fold(0.0, f64::max),
-        interval: mean_interval(&logarithms, confidence, seed).map(|(low, high)| (10f64.powf(low), 10f64.powf(high))),
+        interval: bootstrap_over(&logarithms, mean_of, N_RESAMPLES, seed, confidence)
+            .map(|(low, high)| (10f64.powf(low), 10f64.powf(high))),
     }
+}
+
+fn mean_of(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// One row per configuration, mode, what the bounds are of, and step.
@@ -100,7 +108,10 @@ pub fn spread_table(spreads: &[Spread<'_>]) -> PolarsResult<DataFrame> {
         Column::new("configuration".into(), texts(|spread| spread.configuration.to_owned())),
         Column::new("mode".into(), texts(|spread| mode_name(spread.mode).to_owned())),
         Column::new("optimizer".into(), texts(|spread| spread.of.optimizer.clone())),
-        Column::new("combination".into(), texts(|spread| spread.of.combination.clone())),
+        Column::new(
+            "combination".into(),
+            spreads.iter().map(|spread| spread.of.combination.clone()).collect::<Vec<_>>(),
+        ),
         Column::new("scope".into(), texts(|spread| spread.of.scope.clone())),
         Column::new("name".into(), spreads.iter().map(|spread| spread.of.name.clone()).collect::<Vec<_>>()),
         Column::new("step".into(), spreads.iter().map(|spread| spread.step).collect::<Vec<_>>()),

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use epsiloscope_moments::Optimizer;
+use epsiloscope_analysis::{At, EstimateOptions};
+use epsiloscope_moments::Convention;
 use epsiloscope_report::Format;
 
 use crate::candidates::CandidatesArgs;
 use crate::drift::{DriftArgs, SpreadArgs};
+use crate::estimate::EstimateArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,34 +61,50 @@ pub(crate) struct RunsArg {
     pub(crate) runs: Vec<PathBuf>,
 }
 
+/// Whose critical ε, at which decay rates.
 #[derive(clap::Args)]
-#[command(before_help = "\
-Examples:
-  epsiloscope estimate runs/mine
-  epsiloscope estimate runs/* --optimizer adam --per tensor
-  epsiloscope estimate runs/* --format json | jq '.[] | {run, search_lower}'
-")]
-pub(crate) struct EstimateArgs {
-    #[command(flatten)]
-    pub(crate) runs: RunsArg,
-    /// Optimizers: adam, amsgrad, radam, rmsprop, rmsprop-centered, adagrad, adabelief, adamomentum, eadam, yogi
+pub(crate) struct WhoseArgs {
+    /// Optimizers, each with the ε of an implementation: adam, adamw, nadam, optax-adam, optax-eps-root, amsgrad, radam,
+    /// keras-adam, rmsprop, tf-rmsprop, optax-rmsprop, rmsprop-centered, adagrad, adabelief, adamomentum, eadam, yogi
     /// [default: adam, rmsprop, adabelief, adamomentum]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
-    pub(crate) optimizer: Vec<Optimizer>,
+    optimizer: Vec<Convention>,
     /// Share of each tensor's elements that its upper bound leaves below it, and its lower bound above it
     #[arg(long, default_value_t = 0.98, value_parser = percentile, value_name = "P")]
-    pub(crate) percentile: f64,
+    percentile: f64,
     /// Decay rate of the first moment [default: as recorded, else 0.9]
     #[arg(long, value_parser = decay_rate, value_name = "RATE")]
-    pub(crate) beta1: Option<f64>,
+    beta1: Option<f64>,
     /// Decay rate of the second moment [default: as recorded, else 0.999]
     #[arg(long, value_parser = decay_rate, value_name = "RATE")]
-    pub(crate) beta2: Option<f64>,
-    /// One row per run and optimizer, or per tensor
-    #[arg(long, value_enum, default_value_t = Per::Run)]
-    pub(crate) per: Per,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
+    beta2: Option<f64>,
+}
+
+impl WhoseArgs {
+    /// Estimates after some steps, everything else as usual.
+    pub(crate) fn options(&self, at: At) -> EstimateOptions {
+        let usual = EstimateOptions::default();
+        let optimizers = match self.optimizer.as_slice() {
+            [] => usual.optimizers,
+            asked => distinct(asked, |&convention| convention.index()),
+        };
+        EstimateOptions {
+            optimizers,
+            at,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            percentile: self.percentile,
+            ..EstimateOptions::default()
+        }
+    }
+}
+
+/// Each of some values once, in the order of reports.
+pub(crate) fn distinct<T: Clone, K: Ord>(values: &[T], place: impl Fn(&T) -> K + Copy) -> Vec<T> {
+    let mut distinct = values.to_vec();
+    distinct.sort_unstable_by_key(place);
+    distinct.dedup_by_key(|value| place(value));
+    distinct
 }
 
 #[derive(clap::Args)]
@@ -176,6 +194,10 @@ fn percentile(text: &str) -> Result<f64, String> {
 
 fn decay_rate(text: &str) -> Result<f64, String> {
     number_in(text, |rate| (0.0..1.0).contains(&rate), "a number from 0 to below 1")
+}
+
+pub(crate) fn confidence(text: &str) -> Result<f64, String> {
+    number_in(text, |share| 0.0 < share && share < 1.0, "a number between 0 and 1")
 }
 
 pub(crate) fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {

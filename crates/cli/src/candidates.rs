@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use epsiloscope_analysis::effect_tables::{candidate_table, narrowing_table};
 use epsiloscope_analysis::grouping::Scope;
-use epsiloscope_analysis::{CandidateOptions, Candidates, EstimateOptions, TrialRange, candidates};
-use epsiloscope_moments::Optimizer;
+use epsiloscope_analysis::{At, CandidateOptions, Candidates, TrialRange, candidates};
 use epsiloscope_report::{Format, write_candidates};
 
-use crate::args::{FormatArg, RunsArg, number_in};
+use crate::args::{FormatArg, RunsArg, WhoseArgs, number_in};
 use crate::output;
 use crate::runs::for_each;
 
@@ -25,9 +24,11 @@ Examples:
 pub(crate) struct CandidatesArgs {
     #[command(flatten)]
     runs: RunsArg,
-    /// Optimizers [default: adam, rmsprop, adabelief, adamomentum]
-    #[arg(long, value_delimiter = ',', value_name = "NAME")]
-    optimizer: Vec<Optimizer>,
+    #[command(flatten)]
+    whose: WhoseArgs,
+    /// After which steps: last, epoch (the last of each), every:N, all (that the recorder took critical ε after), or a step
+    #[arg(long, default_value_t = At::Last, value_name = "STEPS")]
+    at: At,
     /// Values of ε to look at [default: a grid over the search space]
     #[arg(long, value_delimiter = ',', value_parser = positive, value_name = "EPSILON", conflicts_with = "points")]
     epsilon: Vec<f64>,
@@ -79,12 +80,8 @@ pub(crate) fn run(args: &CandidatesArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn options(args: &CandidatesArgs) -> CandidateOptions {
-    let mut estimate = EstimateOptions::default();
-    if !args.optimizer.is_empty() {
-        estimate.optimizers.clone_from(&args.optimizer);
-    }
     CandidateOptions {
-        estimate,
+        estimate: args.whose.options(args.at),
         scope: args.per,
         epsilons: args.epsilon.clone(),
         points: args.points.map(usize::from),

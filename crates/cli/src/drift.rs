@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use epsiloscope_analysis::drift::drift_table;
+use epsiloscope_analysis::grouping::Scope;
 use epsiloscope_analysis::spread::spread_table;
-use epsiloscope_analysis::{BoundsAt, EstimateOptions, drift, estimate, spread};
-use epsiloscope_moments::Optimizer;
+use epsiloscope_analysis::{At, BoundsAt, Combination, EstimateOptions, drift, estimate, spread};
 use polars::prelude::DataFrame;
 
-use crate::args::{FormatArg, RunsArg, number_in};
+use crate::args::{FormatArg, RunsArg, WhoseArgs, confidence, distinct};
 use crate::output;
 use crate::runs::for_each;
 
@@ -46,9 +46,18 @@ pub(crate) struct SpreadArgs {
 struct AlongArgs {
     #[command(flatten)]
     runs: RunsArg,
-    /// Optimizers [default: adam, rmsprop, adabelief, adamomentum]
-    #[arg(long, value_delimiter = ',', value_name = "NAME")]
-    optimizer: Vec<Optimizer>,
+    #[command(flatten)]
+    whose: WhoseArgs,
+    /// After which steps: last, epoch (the last of each), every:N, all (that the recorder took critical ε after), or a step
+    #[arg(long, default_value_t = At::Epoch, value_name = "STEPS")]
+    at: At,
+    /// Bounds of the run, or of each kind of parameter, layer or tensor
+    #[arg(long, default_value_t = Scope::Run, value_name = "SCOPE")]
+    per: Scope,
+    /// How the tensors' bounds become one: extremes (the paper's), pooled (all elements together), robust (extremes without
+    /// outliers)
+    #[arg(long, value_delimiter = ',', default_value = "extremes", value_name = "NAME")]
+    combination: Vec<Combination>,
     #[command(flatten)]
     format: FormatArg,
 }
@@ -64,10 +73,11 @@ pub(crate) fn run_spread(args: &SpreadArgs) -> anyhow::Result<ExitCode> {
 fn print(args: &AlongArgs, table: impl Fn(&[BoundsAt]) -> anyhow::Result<DataFrame>) -> anyhow::Result<ExitCode> {
     let format = args.format.format;
     output::refuse_binary_terminal(format)?;
-    let mut options = EstimateOptions::default();
-    if !args.optimizer.is_empty() {
-        options.optimizers.clone_from(&args.optimizer);
-    }
+    let options = EstimateOptions {
+        scopes: vec![args.per],
+        combinations: distinct(&args.combination, |&combination| combination),
+        ..args.whose.options(args.at)
+    };
     let outcome =
         for_each(&args.runs.runs, |run| Ok(BoundsAt::of_estimates(run.manifest(), &estimate(run, &options)?)));
     let bounds: Vec<BoundsAt> = outcome.results.into_iter().flatten().collect();
@@ -75,8 +85,4 @@ fn print(args: &AlongArgs, table: impl Fn(&[BoundsAt]) -> anyhow::Result<DataFra
         output::print(&table(&bounds)?, format)?;
     }
     Ok(output::status(outcome.any_fault))
-}
-
-fn confidence(text: &str) -> Result<f64, String> {
-    number_in(text, |share| 0.0 < share && share < 1.0, "a number between 0 and 1")
 }

@@ -77,6 +77,18 @@ pub fn encode_results(batch: &RecordBatch, metadata: &[(&str, String)]) -> Resul
     writer.into_inner()
 }
 
+/// Decodes a table of results that [`encode_results`] encoded; `path` is for messages.
+///
+/// # Errors
+/// [`FormatError::Parquet`] if it is none.
+pub fn decode_results(path: &Path, bytes: Vec<u8>) -> Result<Vec<RecordBatch>, FormatError> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes::Bytes::from(bytes), options)
+        .and_then(ParquetRecordBatchReaderBuilder::build);
+    let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
+    reader.map_err(parquet)?.map(|batch| batch.map_err(|fault| parquet(fault.into()))).collect()
+}
+
 fn properties(metadata: &[(&str, String)], sorted_by: usize) -> WriterPropertiesBuilder {
     let own = [
         ("epsiloscope.schema_version", SCHEMA_VERSION.to_string()),

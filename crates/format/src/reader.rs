@@ -117,6 +117,11 @@ impl Run {
         Ok(missing)
     }
 
+    /// How many ranks wrote part files.
+    pub fn n_ranks(&self) -> u32 {
+        self.ranks.len() as u32
+    }
+
     /// The listed part files of a table, rank by rank in order of writing.
     pub fn parts(&self, table: Table) -> impl Iterator<Item = &PartEntry> {
         self.ranked_parts(table).map(|(_, part)| part)
@@ -149,35 +154,64 @@ impl Run {
 
     /// Rows of `magnitudes` up to the last complete step.
     pub fn magnitudes(&self) -> impl Iterator<Item = Result<MagnitudeBatch, FormatError>> {
-        self.batches(Table::Magnitudes, MagnitudeBatch::new)
+        self.batches(Table::Magnitudes, any_part, MagnitudeBatch::new)
+    }
+
+    /// Rows of `magnitudes` that one rank wrote, of the parts that are wanted. Others are not opened, nor checked.
+    pub fn magnitudes_of(
+        &self,
+        rank: u32,
+        wanted: impl Fn(&PartEntry) -> bool,
+    ) -> impl Iterator<Item = Result<MagnitudeBatch, FormatError>> {
+        self.batches(Table::Magnitudes, move |of, part| of == rank && wanted(part), MagnitudeBatch::new)
     }
 
     /// Rows of `histograms` up to the last complete step.
     pub fn histograms(&self) -> impl Iterator<Item = Result<HistogramBatch, FormatError>> {
-        self.batches(Table::Histograms, HistogramBatch::new)
+        self.batches(Table::Histograms, any_part, HistogramBatch::new)
+    }
+
+    /// Rows of `histograms` that one rank wrote, of the parts that are wanted. Others are not opened, nor checked.
+    pub fn histograms_of(
+        &self,
+        rank: u32,
+        wanted: impl Fn(&PartEntry) -> bool,
+    ) -> impl Iterator<Item = Result<HistogramBatch, FormatError>> {
+        self.batches(Table::Histograms, move |of, part| of == rank && wanted(part), HistogramBatch::new)
     }
 
     /// Rows of `tensors` up to the last complete step.
     pub fn tensors(&self) -> impl Iterator<Item = Result<TensorBatch, FormatError>> {
-        self.batches(Table::Tensors, TensorBatch::new)
+        self.batches(Table::Tensors, any_part, TensorBatch::new)
+    }
+
+    /// Rows of `tensors` that one rank wrote, of the parts that are wanted. Others are not opened, nor checked.
+    pub fn tensors_of(
+        &self,
+        rank: u32,
+        wanted: impl Fn(&PartEntry) -> bool,
+    ) -> impl Iterator<Item = Result<TensorBatch, FormatError>> {
+        self.batches(Table::Tensors, move |of, part| of == rank && wanted(part), TensorBatch::new)
     }
 
     /// Rows of `scalars` up to the last complete step.
     pub fn scalars(&self) -> impl Iterator<Item = Result<ScalarBatch, FormatError>> {
-        self.batches(Table::Scalars, ScalarBatch::new)
+        self.batches(Table::Scalars, any_part, ScalarBatch::new)
     }
 
     /// Rows of `steps` up to the last complete step.
     pub fn steps(&self) -> impl Iterator<Item = Result<StepBatch, FormatError>> {
-        self.batches(Table::Steps, StepBatch::new)
+        self.batches(Table::Steps, any_part, StepBatch::new)
     }
 
     fn batches<T>(
         &self,
         table: Table,
+        wanted: impl Fn(u32, &PartEntry) -> bool,
         decode: fn(&Source<'_>) -> Result<T, FormatError>,
     ) -> impl Iterator<Item = Result<T, FormatError>> {
-        self.ranked_parts(table).flat_map(move |(rank, part)| match read_part(&*self.storage, part, self.last_step) {
+        let parts = self.ranked_parts(table).filter(move |&(rank, part)| wanted(rank as u32, part));
+        parts.flat_map(move |(rank, part)| match read_part(&*self.storage, part, self.last_step) {
             Err(fault) => vec![Err(fault)],
             Ok(batches) => {
                 let path = self.dir().join(part.relative_path());
@@ -186,6 +220,10 @@ impl Run {
             }
         })
     }
+}
+
+fn any_part(_rank: u32, _part: &PartEntry) -> bool {
+    true
 }
 
 /// A part's rows up to a step, after checking its length, digest, columns and number of rows.

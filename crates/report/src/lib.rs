@@ -12,6 +12,6 @@ mod run;
 mod verdict;
 
 pub use candidates::write_candidates;
-pub use output::{Format, OutputError, encode_parquet, write_frame};
+pub use output::{Format, OutputError, decode_parquet, encode_parquet, write_frame};
 pub use run::{Gaps, write_run};
 pub use verdict::write_verdict;
