@@ -8,6 +8,7 @@
 
 mod cli;
 mod damaged;
+mod effects;
 mod estimates;
 mod histograms;
 mod interruptions;

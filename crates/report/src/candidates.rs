@@ -46,9 +46,12 @@ pub fn write_candidates(candidates: &[Candidates], out: &mut dyn Write) -> io::R
         }
     }
     writeln!(out, "{}\n", table.trim_fmt())?;
-    for of in candidates {
-        writeln!(out, "- {}, {}, step {}: {}", escaped(&of.run), of.optimizer, of.step, spared(of))?;
-        writeln!(out, "- {}, {}, step {}: {}", escaped(&of.run), of.optimizer, of.step, reference(of))?;
+    for (index, of) in candidates.iter().enumerate() {
+        // Of several steps, the last speaks.
+        let next = candidates.get(index + 1);
+        if next.is_none_or(|next| (&next.run, next.optimizer) != (&of.run, of.optimizer)) {
+            writeln!(out, "- {}, {}: {} {}", escaped(&of.run), of.optimizer, spared(of), reference(of))?;
+        }
     }
     Ok(())
 }
@@ -90,9 +93,9 @@ fn spared(of: &Candidates) -> String {
 
 fn reference(of: &Candidates) -> String {
     let lr = magnitude(of.learning_rate);
-    let Some(reference) = of.effects.first() else { return format!("rates are at lr {lr}.") };
+    let Some(reference) = of.effects.first() else { return format!("Rates are at lr {lr}.") };
     let (role, epsilon) = (reference.role.name(), magnitude(reference.epsilon));
     format!(
-        "rates are at lr {lr}; the lr to try moves the median element as fast as {lr} does at the {role} ε of {epsilon}."
+        "Rates are at lr {lr}; the lr to try moves the median element as fast as {lr} does at the {role} ε of {epsilon}."
     )
 }
