@@ -16,4 +16,5 @@ mod invariants;
 mod ranks;
 mod recorded_examples;
 mod run_directory;
+mod search_spaces;
 mod synthetic;
