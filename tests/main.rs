@@ -10,6 +10,7 @@ mod cli;
 mod compact;
 mod damaged;
 mod diff;
+mod effects;
 mod estimates;
 mod histograms;
 mod interruptions;

@@ -91,18 +91,6 @@ impl CriticalEpsilon {
     pub(crate) fn n_looked_at(&self) -> u64 {
         self.sample_size() + self.zeros() + self.non_finite()
     }
-
-    /// Non-zero values smaller than ε; of a bin that ε divides, all.
-    pub(crate) fn n_below(&self, epsilon: f64) -> u64 {
-        match self {
-            Self::Unknown => 0,
-            Self::Values { sorted, .. } => sorted.partition_point(|&value| f64::from(value) < epsilon) as u64,
-            Self::Bins(histogram) => {
-                let lower = |bin| epsiloscope_histogram::bins::lower_edge(bin, histogram.bins_per_decade());
-                histogram.bins().filter(|&(bin, _)| lower(bin) < epsilon).map(|(_, count)| count).sum()
-            }
-        }
-    }
 }
 
 /// Hands over the critical ε of each optimizer asked for after each step asked for, in the order of steps, every

@@ -38,6 +38,7 @@ mod audit;
 mod buffers;
 mod columns;
 mod compact;
+mod configuration;
 mod error;
 mod escape;
 mod folders;
@@ -60,6 +61,7 @@ mod writer;
 pub use audit::Rows;
 pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Segment, StepBatch, TensorBatch, ValueBatch};
 pub use compact::{CompactOptions, Compaction, compact, compact_on, plan_compaction};
+pub use configuration::{INCIDENTAL_LABELS, SEED_LABEL};
 pub use error::FormatError;
 pub use escape::escaped;
 pub use manifest::{
