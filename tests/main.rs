@@ -7,12 +7,17 @@
 )]
 
 mod cli;
+mod crafted;
 mod damaged;
 mod estimates;
+mod every_byte;
 mod histograms;
 mod interruptions;
 mod invariants;
+mod many_damaged;
+mod mutations;
 mod ranks;
 mod recorded_examples;
+mod resealed;
 mod run_directory;
 mod synthetic;

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
             (Per::Tensor, _) => output::print(&tensor_table(&estimates)?, format)?,
         }
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 fn options(args: &EstimateArgs) -> EstimateOptions {

@@ -34,7 +34,7 @@ fn print(args: &HistogramArgs, format: Format, scope: Scope, origin: Option<Orig
     if let Some(frame) = output::stacked(outcome.results)? {
         output::print(&frame, format)?;
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 /// One file per run in hive style; what is printed is the list of files.
@@ -54,7 +54,7 @@ fn write_data_set(args: &HistogramArgs, out: &Path, scope: Scope, origin: Option
     if !outcome.results.is_empty() {
         output::print(&file_list(&outcome.results)?, args.format.format)?;
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 /// `run=NAME`, with everything but letters, digits, `.`, `_` and `-` percent-encoded, as hive readers decode it.

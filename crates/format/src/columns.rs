@@ -11,6 +11,7 @@ use arrow::datatypes::{Float32Type, Float64Type, Int32Type, Int64Type, Timestamp
 
 use crate::error::FormatError;
 use crate::manifest::Manifest;
+use crate::schema::MAX_NAME_BYTES;
 
 /// Rows of `magnitudes`, sorted by step, tensor, quantity, element.
 pub struct MagnitudeBatch {
@@ -187,6 +188,9 @@ impl ScalarBatch {
         let names: DictionaryArray<Int32Type> = source.typed("name")?;
         let names = names.downcast_dict::<StringArray>();
         let names = names.ok_or_else(|| source.fault("column name has an unexpected type".to_owned()))?;
+        if let Some(name) = names.values().iter().flatten().find(|name| MAX_NAME_BYTES < name.len()) {
+            return Err(source.fault(format!("a name of {} bytes: expected at most {MAX_NAME_BYTES}", name.len())));
+        }
         Ok(Self {
             step: source.primitive::<Int64Type>("step")?,
             name: names.into_iter().map(|name| name.unwrap_or_default().to_owned()).collect(),
@@ -230,10 +234,13 @@ impl Source<'_> {
             return Err(self.fault(format!("column {column} has an unexpected type")));
         };
         let known: Vec<Option<usize>> = values.iter().map(|name| name.and_then(&find)).collect();
+        let unknown = |key: usize| {
+            let name = if key < values.len() { values.value(key) } else { "" };
+            self.fault(format!("{column} {name:?} is not in the manifest"))
+        };
         let index = |&key: &i32| {
-            known[key as usize]
-                .map(|index| index as u32)
-                .ok_or_else(|| self.fault(format!("{column} {:?} is not in the manifest", values.value(key as usize))))
+            let index = known.get(key as usize).copied().flatten();
+            index.map(|index| index as u32).ok_or_else(|| unknown(key as usize))
         };
         names.keys().values().iter().map(index).collect()
     }

@@ -36,11 +36,13 @@ mod buffers;
 mod columns;
 mod error;
 mod escape;
+mod footer_guard;
 pub mod fs;
 mod key_column;
 mod lock;
 mod manifest;
 pub mod parquet_file;
+mod part_decoder;
 mod part_encoder;
 mod parts;
 mod publish;
@@ -48,6 +50,8 @@ mod reader;
 mod record;
 mod resume;
 pub mod schema;
+mod seal;
+mod thrift;
 mod writer;
 
 pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, StepBatch, TensorBatch};
@@ -61,7 +65,7 @@ pub use parts::PartEntry;
 pub use publish::publish;
 pub use reader::Run;
 pub use record::{Elements, Observation, Sample, StepRecord, StepScalars};
-pub use schema::{SCHEMA_VERSION, Table};
+pub use schema::{MAX_NAME_BYTES, SCHEMA_VERSION, Table};
 pub use writer::{RunWriter, WriterOptions};
 
 /// The quantity that holds what enters an optimizer's moments.

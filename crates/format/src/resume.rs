@@ -18,6 +18,7 @@ use crate::fs::{Disk, FileSystem};
 use crate::lock::Lock;
 use crate::manifest::{self, Manifest, Resumption, Status};
 use crate::parquet_file::{encode_batches, part_metadata};
+use crate::part_decoder::check_part;
 use crate::parts::{self, Commit, PartEntry, list_name, part_name, part_number, read_list};
 use crate::publish::publish_on;
 use crate::reader::{self, SUPERSEDED};
@@ -204,9 +205,10 @@ impl Rewind<'_> {
         let file = part_name(self.rank, number);
         let path = self.dir.join(part.relative_path());
         let bytes = encode_batches(part.table, &part_metadata(part.table, self.manifest), &batches)
-            .map_err(|source| FormatError::Parquet { path, source })?;
+            .map_err(|source| FormatError::Parquet { path: path.clone(), source })?;
         let last_step = batches.iter().filter_map(last_step).max().unwrap_or(part.first_step);
         let entry = PartEntry::of(part.table, file, rows, (part.first_step, last_step), &bytes);
+        check_part(&entry, &path, &bytes)?;
         Ok((entry, bytes))
     }
 }
