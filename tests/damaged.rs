@@ -223,7 +223,10 @@ fn a_list_of_parts_with_lines_cut_off() {
         let kept = lines.iter().enumerate().filter(|&(line, _)| line != gone).map(|(_, &line)| line);
         fs::write(&list, kept.collect::<String>()).unwrap();
         let fault = Run::open(&path).expect_err("a line is gone").to_string();
-        assert!(fault.contains("parts-r000.jsonl") && fault.contains("as run.json says of the finished run"), "{fault}");
+        assert!(
+            fault.contains("parts-r000.jsonl") && fault.contains("as run.json says of the finished run"),
+            "{fault}"
+        );
     }
     fs::write(&list, lines.concat() + lines[0]).unwrap();
     let fault = Run::open(&path).expect_err("parts are listed twice").to_string();
