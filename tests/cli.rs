@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use epsiloscope_analysis::EstimateOptions;
-use epsiloscope_moments::Optimizer;
+use epsiloscope_moments::Convention;
 
 use crate::synthetic::Synthetic;
 
@@ -33,7 +33,7 @@ fn runs(names: &[&str]) -> (tempfile::TempDir, Vec<PathBuf>) {
     (dir, paths)
 }
 
-fn names(optimizers: &[Optimizer]) -> String {
+fn names(optimizers: &[Convention]) -> String {
     optimizers.iter().map(|optimizer| optimizer.name()).collect::<Vec<_>>().join(", ")
 }
 
@@ -205,7 +205,7 @@ fn inspect_shows_the_scalars_of_each_step_in_every_format() {
 fn unknown_words_are_refused_with_the_known_ones() {
     let output = epsiloscope(["estimate", "runs", "--optimizer", "sgd"]);
     assert_eq!((output.status, output.stderr.lines().count()), (2, 1));
-    let known = format!("expected one of {}", names(&Optimizer::ALL));
+    let known = format!("expected one of {}", names(&Convention::ALL));
     assert!(output.stderr.contains(&known), "{}", output.stderr);
     let output = epsiloscope(["estimate", "runs", "--format", "xml"]);
     assert_eq!(output.status, 2);

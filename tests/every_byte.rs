@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use epsiloscope_analysis::{
-    Estimate, EstimateOptions, Scope, estimate, files, histograms, scalars, steps, tensor_health,
+    Estimate, EstimateOptions, HistogramOptions, ScopeHistogram, estimate, files, histograms, scalars, steps,
+    tensor_health,
 };
 use epsiloscope_format::Run;
 use polars::frame::DataFrame;
@@ -15,6 +16,7 @@ use crate::synthetic::Synthetic;
 /// Everything that can be said of a run.
 struct Answers {
     estimates: Vec<Estimate>,
+    histograms: Vec<ScopeHistogram>,
     tables: Vec<DataFrame>,
 }
 
@@ -23,17 +25,18 @@ impl Answers {
         every_row(run)?;
         let says = |fault: epsiloscope_analysis::AnalysisError| fault.to_string();
         let table = |table: Result<DataFrame, _>| table.map_err(says);
-        let histograms = histograms(run, Scope::Tensor, None);
-        let tables = [files(run), steps(run), scalars(run), tensor_health(run), histograms].into_iter().map(table);
+        let tables = [files(run), steps(run), scalars(run), tensor_health(run)].into_iter().map(table);
         Ok(Self {
             tables: tables.collect::<Result<_, _>>()?,
+            histograms: histograms(run, &HistogramOptions::default()).map_err(says)?,
             estimates: estimate(run, &EstimateOptions::default()).map_err(says)?,
         })
     }
 
     fn equals(&self, other: &Self) -> bool {
         let are_equal = |(a, b): (&DataFrame, &DataFrame)| a.equals_missing(b);
-        self.estimates == other.estimates && self.tables.iter().zip(&other.tables).all(are_equal)
+        let is_same = self.estimates == other.estimates && self.histograms == other.histograms;
+        is_same && self.tables.iter().zip(&other.tables).all(are_equal)
     }
 }
 

@@ -115,7 +115,7 @@ def test_printed_histograms_are_sums_over_steps(every, per):
     printed = {}
     for row in read_csv(every, "--per", per):
         assert row["run"] == "every"
-        key = (row["tensor"], row["quantity"])
+        key = (row["name"], row["quantity"])
         first, last, sums = printed.setdefault(key, (int(row["first_step"]), int(row["last_step"]), {}))
         assert (first, last) == (int(row["first_step"]), int(row["last_step"]))
         sums[int(row["bin"])] = int(row["count"])
@@ -128,14 +128,14 @@ def test_density_and_edges(every, per):
     shares, totals = {}, {}
     rows = analyse("histogram", every, "--per", per)
     for row in rows:
-        key = (row["tensor"], row["quantity"])
+        key = (row["name"], row["quantity"])
         totals[key] = totals.get(key, 0) + row["count"]
         shares[key] = shares.get(key, 0) + row["density"] / 40
         assert row["lower"] == pytest.approx(10 ** (row["bin"] / 40), rel=1e-14)
         assert row["upper"] == pytest.approx(10 ** ((row["bin"] + 1) / 40), rel=1e-14)
     assert list(shares.values()) == pytest.approx([1] * len(shares), rel=1e-12)
     for row in rows:
-        assert row["density"] == pytest.approx(row["count"] * 40 / totals[row["tensor"], row["quantity"]], rel=1e-15)
+        assert row["density"] == pytest.approx(row["count"] * 40 / totals[row["name"], row["quantity"]], rel=1e-15)
 
 
 @pytest.mark.parametrize("per", ["tensor", "run"])
@@ -151,7 +151,7 @@ def test_histograms_of_a_sample(sampled):
     values, _ = signed_gradients(sampled)
     printed = {}
     for row in analyse("histogram", sampled, "--from", "magnitudes"):
-        printed.setdefault(row["tensor"], {})[row["bin"]] = row["count"]
+        printed.setdefault(row["name"], {})[row["bin"]] = row["count"]
     assert printed == {tensor: oracle.histogram(np.abs(rows)) for tensor, rows in values.items()}
 
 

@@ -1,7 +1,7 @@
 //! From a recorded run to histogram tables and the search space of ε.
 //!
-//! - [`mod@histograms`]: the gradient magnitude histogram of every tensor, or of the whole run, as a table.
-//! - [`replay`]: moments of Adam-family optimizers, replayed offline from recorded gradients.
+//! - [`mod@histograms`], [`histogram_tables`]: gradient magnitude histograms, by tensor, layer, kind or over the run.
+//! - [`grouping`], [`window`]: the tensors and the steps that a result is over.
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
 //! - [`inspect`]: what a run holds.
@@ -9,17 +9,33 @@
 //! Tables come as polars frames. Part files are opened by `epsiloscope-format`'s checked reader, never by polars. A
 //! result depends on the files and the options alone, not on threads, directory order or the clock.
 
+mod at;
+mod bootstrap;
+mod combination;
 mod critical_epsilon;
+mod cursor;
 mod error;
 pub mod estimate;
 pub mod estimate_tables;
+pub mod grouping;
+pub mod histogram_tables;
 pub mod histograms;
 pub mod inspect;
 mod order_statistics;
-pub mod replay;
+mod pooled;
+mod replay;
 mod snapshots;
+mod tensor_bounds;
+pub mod window;
 
+pub use at::At;
+pub use bootstrap::bootstrap_over;
+pub use combination::Combination;
 pub use error::AnalysisError;
-pub use estimate::{Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate};
-pub use histograms::{Origin, Scope, histograms};
+pub use estimate::{
+    Bound, CombinedBound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, SearchSpace, TensorEstimate, estimate,
+};
+pub use grouping::{Grouping, Scope};
+pub use histograms::{HistogramOptions, Origin, ScopeHistogram, histograms};
 pub use inspect::{files, scalars, steps, tensor_health};
+pub use window::Window;

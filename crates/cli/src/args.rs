@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use epsiloscope_moments::Optimizer;
 use epsiloscope_report::Format;
+
+use crate::estimate::EstimateArgs;
+use crate::histogram::HistogramArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,59 +48,6 @@ pub(crate) struct RunsArg {
     /// Directories of recorded runs, or directories that contain some
     #[arg(required = true, value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
-}
-
-#[derive(clap::Args)]
-#[command(before_help = "\
-Examples:
-  epsiloscope estimate runs/mine
-  epsiloscope estimate runs/* --optimizer adam --per tensor
-  epsiloscope estimate runs/* --format json | jq '.[] | {run, search_lower}'
-")]
-pub(crate) struct EstimateArgs {
-    #[command(flatten)]
-    pub(crate) runs: RunsArg,
-    /// Optimizers: adam, amsgrad, radam, rmsprop, rmsprop-centered, adagrad, adabelief, adamomentum, eadam, yogi
-    /// [default: adam, rmsprop, adabelief, adamomentum]
-    #[arg(long, value_delimiter = ',', value_name = "NAME")]
-    pub(crate) optimizer: Vec<Optimizer>,
-    /// Share of each tensor's elements that its upper bound leaves below it, and its lower bound above it
-    #[arg(long, default_value_t = 0.98, value_parser = percentile, value_name = "P")]
-    pub(crate) percentile: f64,
-    /// Decay rate of the first moment [default: as recorded, else 0.9]
-    #[arg(long, value_parser = decay_rate, value_name = "RATE")]
-    pub(crate) beta1: Option<f64>,
-    /// Decay rate of the second moment [default: as recorded, else 0.999]
-    #[arg(long, value_parser = decay_rate, value_name = "RATE")]
-    pub(crate) beta2: Option<f64>,
-    /// One row per run and optimizer, or per tensor
-    #[arg(long, value_enum, default_value_t = Per::Run)]
-    pub(crate) per: Per,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
-}
-
-#[derive(clap::Args)]
-#[command(before_help = "\
-Examples:
-  epsiloscope histogram runs/* --out analysis
-  epsiloscope histogram runs/mine --per run --format csv > histogram.csv
-  duckdb -c \"FROM 'analysis/histograms/*/*.parquet'\"
-")]
-pub(crate) struct HistogramArgs {
-    #[command(flatten)]
-    pub(crate) runs: RunsArg,
-    /// Write DIR/histograms/run=NAME/part-0.parquet instead of printing
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// One histogram per tensor, or one over all tensors of a run
-    #[arg(long, value_enum, default_value_t = Per::Tensor)]
-    pub(crate) per: Per,
-    /// Which table of the run to count [default: histograms where present, else magnitudes]
-    #[arg(long, value_enum, value_name = "TABLE")]
-    pub(crate) from: Option<From>,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
 }
 
 #[derive(clap::Args)]
@@ -145,12 +94,6 @@ pub(crate) enum Per {
     Tensor,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum From {
-    Histograms,
-    Magnitudes,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum View {
     Files,
@@ -159,14 +102,14 @@ pub(crate) enum View {
     Scalars,
 }
 
-fn percentile(text: &str) -> Result<f64, String> {
+pub(crate) fn percentile(text: &str) -> Result<f64, String> {
     number_in(text, |p| 0.5 < p && p < 1.0, "a number between 0.5 and 1")
 }
 
-fn decay_rate(text: &str) -> Result<f64, String> {
+pub(crate) fn decay_rate(text: &str) -> Result<f64, String> {
     number_in(text, |rate| (0.0..1.0).contains(&rate), "a number from 0 to below 1")
 }
 
-fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+pub(crate) fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {
     text.parse().ok().filter(|&number| holds(number)).ok_or_else(|| format!("expected {expected}"))
 }

@@ -26,6 +26,15 @@ pub enum FormatError {
         path: PathBuf,
     },
 
+    /// Something in a run directory that no recorder makes.
+    #[error("{}: {found}: expected a regular file, reached through no symbolic link", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        found: &'static str,
+    },
+
     /// The directory holds a run already. Choose another directory.
     #[error("{}: holds a run already: expected a new directory", path.display())]
     AlreadyARun {
@@ -174,4 +183,11 @@ pub enum FormatError {
         /// What contradicts what.
         reason: String,
     },
+}
+
+impl FormatError {
+    /// Whether all that is wrong is that something is not there.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Io(source) if source.kind() == std::io::ErrorKind::NotFound)
+    }
 }

@@ -13,6 +13,7 @@
 //! - [`schema`]: tables, columns, types, units, encodings: the one place where they are written down.
 //! - [`Manifest`]: what was recorded and how, as `run.json`.
 //! - [`RunWriter`]: buffers steps and publishes part files; [`Run`]: opens a run and reads what matches its digest.
+//! - [`Storage`]: where a run is kept when it is read; [`Local`] is a directory in which nothing is trusted.
 //! - [`parquet_file`]: Arrow batches to Parquet bytes in the encodings every reader takes.
 //!
 //! # What a crash loses
@@ -44,6 +45,7 @@ mod manifest;
 pub mod parquet_file;
 mod part_decoder;
 mod part_encoder;
+mod part_reader;
 mod parts;
 mod publish;
 mod reader;
@@ -51,21 +53,24 @@ mod record;
 mod resume;
 pub mod schema;
 mod seal;
+mod storage;
 mod thrift;
 mod writer;
 
-pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, StepBatch, TensorBatch};
+pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Segment, StepBatch, TensorBatch, ValueBatch};
 pub use error::FormatError;
 pub use escape::escaped;
 pub use manifest::{
     Cadence, CriticalEpsilonPolicy, GradientDefinition, Gradients, Losses, MagnitudePolicy, Manifest, Mode,
     OptimizerSettings, Ranks, Resumption, Software, Status, StepRange, TableTotals, TensorInfo, Totals, now,
 };
+pub use part_reader::Part;
 pub use parts::PartEntry;
 pub use publish::publish;
 pub use reader::Run;
 pub use record::{Elements, Observation, Sample, StepRecord, StepScalars};
 pub use schema::{MAX_NAME_BYTES, SCHEMA_VERSION, Table};
+pub use storage::{Local, Storage};
 pub use writer::{RunWriter, WriterOptions};
 
 /// The quantity that holds what enters an optimizer's moments.

@@ -1,6 +1,7 @@
 //! `run.json`: what was recorded and how.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use chrono::{SecondsFormat, Utc};
@@ -13,6 +14,7 @@ use crate::parts::PartEntry;
 use crate::publish::publish_on;
 use crate::schema::{MAX_NAME_BYTES, SCHEMA_VERSION, Table};
 use crate::seal::{seal, unseal};
+use crate::storage::Storage;
 
 /// The manifest's file name.
 pub(crate) const FILE_NAME: &str = "run.json";
@@ -447,26 +449,21 @@ impl Manifest {
         self.histograms || self.quantities[quantity] != crate::GRADIENT
     }
 
-    /// Reads and checks the manifest of a run directory.
+    /// Reads and checks the manifest of a run.
     ///
     /// # Errors
     /// [`FormatError`] if there is none, or it is foreign, newer, malformed or contradicts itself.
-    pub(crate) fn read(dir: &Path) -> Result<Self, FormatError> {
-        let path = dir.join(FILE_NAME);
-        if !dir.exists() {
-            return Err(FormatError::NoDirectory { path: dir.to_owned() });
-        }
-        if !path.is_file() {
-            return Err(FormatError::NotARun { path: dir.to_owned() });
-        }
+    pub(crate) fn read(storage: &dyn Storage) -> Result<Self, FormatError> {
+        let path = storage.root().join(FILE_NAME);
         let field = |field, found: String, expected: &str| FormatError::Field {
             path: path.clone(),
             field,
             found,
             expected: expected.to_owned(),
         };
-        check_size(&path, fs_err::metadata(&path)?.len())?;
-        let text = fs_err::read(&path)?;
+        let text = storage
+            .read(FILE_NAME.as_ref(), &|bytes| check_size(&path, bytes))
+            .map_err(|fault| explained(storage, fault))?;
         let malformed = |source| FormatError::Manifest { path: path.clone(), source };
         let header: Header = serde_json::from_slice(&text).map_err(malformed)?;
         if header.format != FORMAT {
@@ -532,6 +529,17 @@ fn check_size(path: &Path, bytes: u64) -> Result<(), FormatError> {
     }
     let (found, expected) = (format!("{bytes} bytes"), "at most 16 MiB".to_owned());
     Err(FormatError::Field { path: path.to_owned(), field: "its size", found, expected })
+}
+
+/// What it means that a manifest cannot be read: there may be no run, or nothing at all.
+fn explained(storage: &dyn Storage, fault: FormatError) -> FormatError {
+    let path = storage.root().to_owned();
+    match fault {
+        FormatError::Io(source) if source.kind() == ErrorKind::NotADirectory => FormatError::NotARun { path },
+        fault if !fault.is_absence() => fault,
+        _ if storage.list("".as_ref()).is_err_and(|fault| fault.is_absence()) => FormatError::NoDirectory { path },
+        _ => FormatError::NotARun { path },
+    }
 }
 
 /// The time now, RFC 3339, in UTC to the second.

@@ -1,7 +1,10 @@
 //! Arrow batches to Parquet bytes, in the types and encodings that every reader takes.
 
+use std::path::Path;
+
 use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding as ParquetEncoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -9,6 +12,7 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
+use crate::error::FormatError;
 use crate::footer_guard;
 use crate::manifest::Manifest;
 use crate::schema::{Column, Encoding, SCHEMA_VERSION, Table};
@@ -70,12 +74,26 @@ pub fn encode_results(batch: &RecordBatch, metadata: &[(&str, String)]) -> Resul
     writer.into_inner()
 }
 
+/// Decodes a table of results that [`encode_results`] encoded; `path` is for messages.
+///
+/// # Errors
+/// [`FormatError::Parquet`] if it is none.
+pub fn decode_results(path: &Path, bytes: Vec<u8>) -> Result<Vec<RecordBatch>, FormatError> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes::Bytes::from(bytes), options)
+        .and_then(ParquetRecordBatchReaderBuilder::build);
+    let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
+    reader.map_err(parquet)?.map(|batch| batch.map_err(|fault| parquet(fault.into()))).collect()
+}
+
 fn properties(metadata: &[(&str, String)], sorted_by: usize) -> WriterPropertiesBuilder {
     let own = [
         ("epsiloscope.schema_version", SCHEMA_VERSION.to_string()),
         ("epsiloscope.bins_per_decade", epsiloscope_histogram::BINS_PER_DECADE.to_string()),
     ];
-    let pairs = own.iter().chain(metadata).map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
+    let is_own = |key: &str| !metadata.iter().any(|(other, _)| *other == key);
+    let own = own.iter().filter(|(key, _)| is_own(key));
+    let pairs = own.chain(metadata).map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
     let ascending = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: false };
     let sorting: Vec<SortingColumn> = (0..sorted_by as i32).map(ascending).collect();
     WriterProperties::builder()

@@ -23,6 +23,7 @@ use crate::parts::{self, Commit, PartEntry, list_name, part_name, part_number, r
 use crate::publish::publish_on;
 use crate::reader::{self, SUPERSEDED};
 use crate::schema::Table;
+use crate::storage::Local;
 use crate::writer::{RunWriter, WriterOptions, make_folders};
 
 impl RunWriter {
@@ -57,15 +58,16 @@ impl RunWriter {
         options: WriterOptions,
     ) -> Result<Self, FormatError> {
         // Looked at twice: no lock where there is no run, and what is read before locking may change.
-        Manifest::read(dir)?;
+        let storage = Local::new(dir);
+        Manifest::read(&storage)?;
         let lock = Lock::take(dir, rank)?;
-        let mut before = Manifest::read(dir)?;
+        let mut before = Manifest::read(&storage)?;
         if let Some(reason) = difference(&before, manifest) {
             return Err(FormatError::Resume { path: dir.to_owned(), reason });
         }
         before.status = Status::Running;
         (before.finished, before.totals) = (None, None);
-        let commits = read_list(&dir.join(list_name(rank)))?;
+        let commits = read_list(&storage, rank)?;
         let rewind = Rewind { fs: &*fs, dir, rank, manifest: &before, after_step: at.after_step };
         let (commit, next_part) = rewind.run(&commits)?;
         before.losses.dropped_steps = commit.dropped_steps;
@@ -200,7 +202,7 @@ impl Rewind<'_> {
 
     /// A part without the rows of later steps.
     fn rewritten(&self, part: &PartEntry, number: u64) -> Result<(PartEntry, Vec<u8>), FormatError> {
-        let batches = reader::read_part(self.dir, part, self.after_step)?;
+        let batches = reader::read_part(&Local::new(self.dir), part, None, self.after_step)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let file = part_name(self.rank, number);
         let path = self.dir.join(part.relative_path());

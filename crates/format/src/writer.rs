@@ -22,6 +22,7 @@ use crate::parts::{self, Commit, PartEntry, list_name, part_name, part_number};
 use crate::publish::{publish_on, remove_temporaries};
 use crate::record::StepRecord;
 use crate::schema::Table;
+use crate::storage::Local;
 
 /// When buffered rows become part files.
 #[derive(Clone, Copy, Debug)]
@@ -258,8 +259,8 @@ impl RunWriter {
 
     /// Steps that no reader sees. A line may have got into the list although its fsync failed.
     fn n_unpublished_steps(&self) -> u64 {
-        let list = self.dir.join(list_name(self.rank));
-        let is_listed = |commit| parts::read_list(&list).is_ok_and(|commits| commits.last() == Some(commit));
+        let listed = || parts::read_list(&Local::new(&self.dir), self.rank);
+        let is_listed = |commit| listed().is_ok_and(|commits| commits.last() == Some(commit));
         let waiting = self.unpublished.as_ref().filter(|waiting| !is_listed(&waiting.commit));
         self.buffers.n_steps() as u64 + waiting.map_or(0, |waiting| waiting.n_steps)
     }

@@ -10,6 +10,6 @@ mod output;
 mod run;
 mod verdict;
 
-pub use output::{Format, OutputError, encode_parquet, write_frame};
+pub use output::{Format, OutputError, decode_parquet, encode_parquet, write_frame};
 pub use run::{Gaps, write_run};
 pub use verdict::write_verdict;
