@@ -9,7 +9,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use crate::cli::{Output, epsiloscope};
-use crate::damaged::digest;
+use crate::resealed::digest;
 use crate::synthetic::Synthetic;
 
 /// Parts so small that steps, and tensors inside steps, come apart.

@@ -16,7 +16,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use crate::cli::epsiloscope;
-use crate::damaged::{histogram_part_with_a_text_bin, relist, replace, replace_part};
+use crate::damaged::histogram_part_with_a_text_bin;
+use crate::resealed::{edit_manifest, relist, replace_part};
 use crate::synthetic::{BINS_AT_SNAPSHOTS, Synthetic};
 
 fn found(run: &Path) -> Vec<Finding> {
@@ -305,11 +306,11 @@ fn summaries_that_contradict_the_bins_or_themselves() {
 fn totals_that_are_not_those_of_the_parts() {
     let dir = tempfile::tempdir().unwrap();
     let run = Synthetic::default().write(&dir.path().join("r-1"));
-    replace(&run.join("run.json"), "\"steps\": 12,", "\"steps\": 13,");
+    edit_manifest(&run, "\"steps\": 12,", "\"steps\": 13,");
     let findings = found(&run);
     assert_eq!(names(&findings), ["totals"]);
     assert_eq!((findings[0].expected.as_str(), findings[0].found.as_str()), ("13 steps", "12"));
-    replace(&run.join("run.json"), "\"steps\": 13,", "\"steps\": 12,");
+    edit_manifest(&run, "\"steps\": 13,", "\"steps\": 12,");
     // The same rows in other bytes.
     doctor(&run, Table::Magnitudes, |batch| batch);
     let findings = found(&run);

@@ -76,7 +76,7 @@ pub(crate) fn run(args: &CandidatesArgs) -> anyhow::Result<ExitCode> {
             (View::Narrowing, _) => output::print(&narrowing_table(&found)?, format)?,
         }
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 fn options(args: &CandidatesArgs) -> CandidateOptions {

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &CompactArgs) -> anyhow::Result<ExitCode> {
     if let Some(frame) = output::stacked(outcome.results)? {
         output::print(&frame, args.format.format)?;
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 /// One row per table; of a plan the bytes afterwards are not known.

@@ -84,5 +84,5 @@ fn print(args: &AlongArgs, table: impl Fn(&[BoundsAt]) -> anyhow::Result<DataFra
     if !bounds.is_empty() {
         output::print(&table(&bounds)?, format)?;
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
             output::print(&if is_for_people { table.select(SHORT_COLUMNS)? } else { table }, format)?;
         }
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 fn options(args: &EstimateArgs) -> EstimateOptions {

@@ -21,8 +21,10 @@ use clap::error::ErrorKind;
 
 use crate::args::{Args, Command};
 
-/// Something could not be read or was not understood; everything else was done.
+/// Nothing could be answered, or what was typed was not understood.
 const FAULT: u8 = 2;
+/// Some runs are answered, and some could not be read.
+const PARTIAL: u8 = 4;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {

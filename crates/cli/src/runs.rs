@@ -7,6 +7,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -15,10 +16,13 @@ use epsiloscope_store::{Found, discover};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
-/// What came of the runs that could be read, in the order in which they were named, and whether any could not.
+use crate::{FAULT, PARTIAL};
+
+/// What came of the runs that could be read, in the order in which they were named, and the status that says whether
+/// those were all, some or none.
 pub(crate) struct Outcome<T> {
     pub(crate) results: Vec<T>,
-    pub(crate) any_fault: bool,
+    pub(crate) status: ExitCode,
 }
 
 /// Opens every run and applies `question` to it, in parallel. Faults are reported, one line each.
@@ -40,18 +44,16 @@ pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> an
     let answers: Vec<anyhow::Result<T>> = distinct(runs).into_par_iter().map(answer).collect();
     std::panic::set_hook(hook);
     progress.finish_and_clear();
-    let mut outcome = Outcome { results: Vec::new(), any_fault: false };
     let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
-    for answer in unfound.chain(answers) {
-        match answer {
-            Ok(result) => outcome.results.push(result),
-            Err(fault) => {
-                report(&fault);
-                outcome.any_fault = true;
-            }
-        }
-    }
-    outcome
+    let answers: Vec<anyhow::Result<T>> = unfound.chain(answers).collect();
+    let n_runs = answers.len();
+    let results: Vec<T> = answers.into_iter().filter_map(|answer| answer.inspect_err(report).ok()).collect();
+    let status = match results.len() {
+        n_results if n_results == n_runs => ExitCode::SUCCESS,
+        0 => ExitCode::from(FAULT),
+        _ => ExitCode::from(PARTIAL),
+    };
+    Outcome { results, status }
 }
 
 /// A panic in a library is the fault of the one run that brought it about.

@@ -8,6 +8,7 @@ use epsiloscope_format::{Run, escaped};
 use epsiloscope_report::Format;
 use polars::prelude::DataFrame;
 
+use crate::FAULT;
 use crate::args::{FormatArg, RunsArg};
 use crate::output;
 use crate::runs::for_each;
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     {
         output::print(&findings, args.format.format)?;
     }
-    Ok(output::status(outcome.any_fault || any_error))
+    Ok(if any_error { ExitCode::from(FAULT) } else { outcome.status })
 }
 
 fn verified(run: &Run) -> anyhow::Result<Verified> {

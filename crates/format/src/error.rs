@@ -149,7 +149,20 @@ pub enum FormatError {
         source: parquet::errors::ParquetError,
     },
 
-    /// A column is missing or of another type.
+    /// A part file that says of itself what no part does. It was not decoded: it might exhaust whoever tries.
+    #[error("{}: {what} is {found}: expected {expected}", path.display())]
+    Refused {
+        /// The part file.
+        path: PathBuf,
+        /// What of it.
+        what: &'static str,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+
+    /// A column is missing, of another type, or not one of the table's.
     #[error("{}: column {column}: expected {expected}, found {found}", path.display())]
     Column {
         /// The part file.

@@ -3,6 +3,7 @@
 //! One line per flush, a *commit*: the parts that it published and the step up to which the rank's rows are then complete.
 //! A line is added after its parts are on disk, and carries a digest of itself.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use crate::storage::Storage;
 /// Parts are at most 8 MiB when written here; larger ones than this are not ours.
 pub(crate) const MAX_PART_BYTES: u64 = 64 << 20;
 /// A million rows are in one when written here.
-const MAX_PART_ROWS: u64 = 4 << 20;
+pub(crate) const MAX_PART_ROWS: u64 = 4 << 20;
 /// A list of this size names half a million parts.
 const MAX_LIST_BYTES: u64 = 128 << 20;
 
@@ -168,8 +169,16 @@ pub(crate) fn read_list(storage: &dyn Storage, rank: u32) -> Result<Vec<Commit>,
         Err(absence) if absence.is_absence() => return Ok(Vec::new()),
         text => text?,
     };
-    let lines = complete_lines(&text).split_inclusive(|&byte| byte == b'\n').enumerate();
-    lines.map(|(index, line)| parse(line).map_err(|reason| fault(index + 1, reason))).collect()
+    let mut commits = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (index, line) in complete_lines(&text).split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let commit = parse(line).map_err(|reason| fault(index + 1, reason))?;
+        if let Some(twice) = commit.parts.iter().find(|part| !seen.insert(part.relative_path())) {
+            return Err(fault(index + 1, format!("{} is listed twice", twice.relative_path().display())));
+        }
+        commits.push(commit);
+    }
+    Ok(commits)
 }
 
 fn parse(line: &[u8]) -> Result<Commit, String> {

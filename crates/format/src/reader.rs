@@ -11,7 +11,7 @@ use arrow::datatypes::Int64Type;
 use crate::columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Source, StepBatch, TensorBatch};
 use crate::error::FormatError;
 use crate::manifest::{Manifest, Status};
-use crate::parquet_file;
+use crate::part_decoder::decode_part;
 use crate::part_reader::Part;
 use crate::parts::{self, Commit, PartEntry};
 use crate::schema::Table;
@@ -67,8 +67,29 @@ impl Run {
         let ranks: Vec<Rank> = ranks.map(|rank| Rank::read(&*storage, rank)).collect::<Result<_, _>>()?;
         match ranks.iter().map(|rank| rank.through).min() {
             None | Some(0) => Err(FormatError::Empty { path: storage.root().to_owned() }),
-            Some(last_step) => Ok(Self { storage, manifest, ranks, last_step }),
+            Some(last_step) => {
+                let run = Self { storage, manifest, ranks, last_step };
+                run.check_totals()?;
+                Ok(run)
+            }
         }
+    }
+
+    /// A finished run's list has all the rows that the manifest counts, however they are cut into parts.
+    fn check_totals(&self) -> Result<(), FormatError> {
+        let Some(totals) = &self.manifest.totals else { return Ok(()) };
+        for table in Table::ALL {
+            let expected = totals.tables.get(&table).map_or(0, |total| total.rows);
+            let found: u64 = self.ranks[0].parts.iter().filter(|part| part.table == table).map(|part| part.rows).sum();
+            if found != expected {
+                let reason = format!(
+                    "{found} rows of {}: expected {expected}, as run.json says of the finished run",
+                    table.name()
+                );
+                return Err(FormatError::Content { path: self.dir().join(parts::list_name(0)), reason });
+            }
+        }
+        Ok(())
     }
 
     /// The run directory, or its URL: what the user calls it.
@@ -91,9 +112,9 @@ impl Run {
         &self.manifest
     }
 
-    /// Whether recording ended in order.
+    /// Whether recording ended in order, and no rank's list ends before that of rank 0.
     pub fn is_finished(&self) -> bool {
-        self.manifest.status == Status::Finished
+        self.manifest.status == Status::Finished && self.ranks.iter().all(|rank| self.ranks[0].through <= rank.through)
     }
 
     /// The last step that is complete in every table of every rank.
@@ -121,7 +142,7 @@ impl Run {
             }
         }
         self.manifest.cadence.note_absent(expected, self.last_step, &mut missing);
-        Ok(missing)
+        Ok(joined(missing))
     }
 
     /// How many ranks wrote part files.
@@ -235,6 +256,17 @@ impl Run {
     }
 }
 
+/// Ranges of steps in order; those that overlap or meet become one.
+fn joined(mut ranges: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, last| {
+        let meets = next.0 <= last.1.saturating_add(1);
+        last.1 = if meets { last.1.max(next.1) } else { last.1 };
+        meets
+    });
+    ranges
+}
+
 fn any_part(_rank: u32, _part: &PartEntry) -> bool {
     true
 }
@@ -248,17 +280,7 @@ pub(crate) fn read_part(
 ) -> Result<Vec<RecordBatch>, FormatError> {
     let (path, bytes) = part_bytes(storage, part)?;
     part.check(&path, &bytes)?;
-    let content = |reason| FormatError::Content { path: path.clone(), reason };
-    let (rows, reader) = parquet_file::open_table(part.table, &path, bytes, columns)?;
-    if rows != part.rows {
-        return Err(content(format!("{rows} rows: expected {}, as listed", part.rows)));
-    }
-    let batches: Result<Vec<RecordBatch>, _> = reader.collect();
-    let batches = batches.map_err(|source| content(source.to_string()))?;
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    if rows as u64 != part.rows {
-        return Err(content(format!("{rows} rows decoded: expected {}, as listed", part.rows)));
-    }
+    let batches = decode_part(part, columns, &path, &bytes.into())?;
     Ok(batches.iter().map(|batch| steps_through(batch, last_step)).collect())
 }
 

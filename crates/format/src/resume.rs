@@ -18,6 +18,7 @@ use crate::fs::{Disk, FileSystem};
 use crate::lock::Lock;
 use crate::manifest::{self, Manifest, Resumption, Status};
 use crate::parquet_file::{encode_batches, part_metadata};
+use crate::part_decoder::check_part;
 use crate::parts::{self, Commit, PartEntry, list_name, part_name, read_list};
 use crate::publish::publish_on;
 use crate::reader;
@@ -171,6 +172,7 @@ impl Rewind<'_> {
         )?;
         let last_step = batches.iter().filter_map(last_step).max().unwrap_or(part.first_step);
         let entry = PartEntry::of(part.table, file, rows, (part.first_step, last_step), &bytes);
+        check_part(&entry, &path, &bytes)?;
         Ok((entry, bytes))
     }
 }

@@ -15,6 +15,7 @@ use crate::fs::{Disk, FileSystem};
 use crate::lock::Lock;
 use crate::manifest::{self, Losses, Manifest, Status, Totals};
 use crate::parquet_file::part_metadata;
+use crate::part_decoder::check_part;
 use crate::part_encoder::encode_part;
 use crate::parts::{self, Commit, PartEntry, list_name, part_name, part_number};
 use crate::publish::{publish_on, remove_temporaries};
@@ -176,7 +177,7 @@ impl RunWriter {
         self.unpublished.is_some() && self.options.flush_rows <= self.buffers.longest()
     }
 
-    /// Takes scalars of a step that came before, recorded or not.
+    /// Takes scalars of a step that came before, recorded or not. Their names are cut after [`MAX_NAME_BYTES`](crate::MAX_NAME_BYTES).
     pub fn append_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
         if !self.is_full() {
             self.through = self.through.max(step);
@@ -304,10 +305,12 @@ impl RunWriter {
     ) -> Result<(PartEntry, Vec<u8>), FormatError> {
         let table = rows.table();
         let metadata = part_metadata(table, &self.manifest);
+        let path = self.dir.join(table.name()).join(&file);
         let bytes = encode_part(table, &metadata, |part| rows.encode(range.clone(), &self.manifest, part))
-            .map_err(|source| FormatError::Parquet { path: self.dir.join(table.name()).join(&file), source })?;
+            .map_err(|source| FormatError::Parquet { path: path.clone(), source })?;
         let steps = (rows.step(range.start), rows.step(range.end - 1));
         let entry = PartEntry::of(table, file, range.len(), steps, &bytes);
+        check_part(&entry, &path, &bytes)?;
         Ok((entry, bytes))
     }
 
