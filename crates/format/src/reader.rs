@@ -142,7 +142,7 @@ impl Run {
             .collect()
     }
 
-    /// The same, each with its rank.
+    /// The listed part files of a table, each with its rank.
     pub fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
         let ranked =
             self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
