@@ -7,7 +7,9 @@
 )]
 
 mod cli;
+mod compact;
 mod damaged;
+mod diff;
 mod estimates;
 mod histograms;
 mod interruptions;
@@ -17,3 +19,4 @@ mod recorded_examples;
 mod run_directory;
 mod search_spaces;
 mod synthetic;
+mod verify;

@@ -7,7 +7,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use epsiloscope_report::Format;
 
+use crate::compact::CompactArgs;
+use crate::diff::DiffArgs;
 use crate::estimate::EstimateArgs;
+use crate::histogram::HistogramArgs;
+use crate::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,6 +19,9 @@ Examples:
   epsiloscope estimate runs/* --per tensor      the bounds each tensor would set
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
+  epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
+  epsiloscope verify runs/*                     whether runs are sound
+  epsiloscope compact runs/mine                 many small part files into few
   epsiloscope record train --out runs/mine      train a network and record it
 ";
 
@@ -34,6 +41,12 @@ pub(crate) enum Command {
     Histogram(HistogramArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
+    /// Say how far the magnitudes of two runs lie apart
+    Diff(DiffArgs),
+    /// Check runs: files, digests, rows and sums; repairs nothing
+    Verify(VerifyArgs),
+    /// Rewrite the many small part files of runs into few
+    Compact(CompactArgs),
     /// Train a reference network and record it, by the separate program epsiloscope-record
     #[command(disable_help_flag = true)]
     Record(RecordArgs),
@@ -47,29 +60,6 @@ pub(crate) struct RunsArg {
     /// Directories of recorded runs, or directories that contain some
     #[arg(required = true, value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
-}
-
-#[derive(clap::Args)]
-#[command(before_help = "\
-Examples:
-  epsiloscope histogram runs/* --out analysis
-  epsiloscope histogram runs/mine --per run --format csv > histogram.csv
-  duckdb -c \"FROM 'analysis/histograms/*/*.parquet'\"
-")]
-pub(crate) struct HistogramArgs {
-    #[command(flatten)]
-    pub(crate) runs: RunsArg,
-    /// Write DIR/histograms/run=NAME/part-0.parquet instead of printing
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// One histogram per tensor, or one over all tensors of a run
-    #[arg(long, value_enum, default_value_t = Per::Tensor)]
-    pub(crate) per: Per,
-    /// Which table of the run to count [default: histograms where present, else magnitudes]
-    #[arg(long, value_enum, value_name = "TABLE")]
-    pub(crate) from: Option<From>,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
 }
 
 #[derive(clap::Args)]
@@ -114,12 +104,6 @@ pub(crate) struct FormatArg {
 pub(crate) enum Per {
     Run,
     Tensor,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum From {
-    Histograms,
-    Magnitudes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,13 +1,16 @@
 //! `epsiloscope`: reads recorded runs and says where ε is worth searching.
 
 mod args;
+mod compact;
 mod completions;
+mod diff;
 mod estimate;
 mod histogram;
 mod inspect;
 mod output;
 mod record;
 mod runs;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,6 +31,9 @@ fn main() -> ExitCode {
         Command::Estimate(args) => estimate::run(&args),
         Command::Histogram(args) => histogram::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Compact(args) => compact::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
