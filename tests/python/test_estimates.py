@@ -245,4 +245,4 @@ def test_intervals_of_a_sample_hold_the_truth(sample_only, truth, optimizer):
             assert low is not None or high is not None
     sampled = [row for row in rows.values() if row["method"] == "sample"]
     assert len(sampled) == 3
-    assert any(row["lower"] != oracle.bounds(truth[optimizer][row["tensor"]])[0] for row in sampled), "no sample at all"
+    assert any(row["lower"] != oracle.bounds(truth[optimizer][row["name"]])[0] for row in sampled), "no sample at all"

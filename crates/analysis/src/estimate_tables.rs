@@ -25,6 +25,7 @@
 use polars::prelude::*;
 
 use crate::along::mode_name;
+use crate::combination::Combination;
 use crate::estimate::{CombinedBound, Estimate, SearchSpace};
 use crate::grouping::Scope;
 
@@ -63,7 +64,7 @@ pub fn estimate_table(estimates: &[Estimate]) -> PolarsResult<DataFrame> {
         whole("last_step", |(e, _)| Some(e.last_step)),
         text("scope", |(_, s)| Some(s.scope.name())),
         text("name", |(_, s)| s.name.as_deref()),
-        text("combination", |(_, s)| s.combination.map(|combination| combination.name())),
+        text("combination", |(_, s)| s.combination.map(Combination::name)),
         number("search_lower", |(_, s)| power(s.exponents().0)),
         number("search_upper", |(_, s)| power(s.exponents().1)),
         whole("decades", |(_, s)| Some(i64::from(s.exponents().1 - s.exponents().0))),
@@ -111,7 +112,7 @@ fn bound_columns(side: &str, rows: &[Row<'_>], bound: fn(&SearchSpace) -> &Combi
     ]
 }
 
-fn sets<'a>((estimate, space): Row<'a>) -> Option<&'a str> {
+fn sets((estimate, space): Row<'_>) -> Option<&str> {
     if space.scope == Scope::Run {
         return None;
     }

@@ -172,7 +172,8 @@ mod tests {
         for (index, convention) in Convention::ALL.into_iter().enumerate() {
             assert_eq!(convention.name().parse(), Ok(convention));
             assert_eq!(convention.index(), index);
-            assert_eq!(convention.optimizers_epsilon(convention.critical_epsilon(0.25)), 0.25);
+            let there_and_back = convention.optimizers_epsilon(convention.critical_epsilon(0.25));
+            assert_eq!(there_and_back.to_bits(), 0.25f64.to_bits());
         }
         let fault = "sgd".parse::<Convention>().unwrap_err().to_string();
         assert!(fault.starts_with("unknown optimizer \"sgd\": expected one of adam, adamw"), "{fault}");
