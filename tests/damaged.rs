@@ -30,7 +30,7 @@ fn pair(damage: impl FnOnce(&Path)) -> Pair {
 }
 
 /// Estimates both runs; the good one is answered, the bad one gets one line that has all the words.
-fn assert_one_line(damage: impl FnOnce(&Path), words: &[&str]) {
+pub(crate) fn assert_one_line(damage: impl FnOnce(&Path), words: &[&str]) {
     let pair = pair(damage);
     let Output { status, stdout, stderr } =
         epsiloscope(["estimate".as_ref(), pair.bad.as_os_str(), pair.good.as_os_str()]);
@@ -43,7 +43,7 @@ fn assert_one_line(damage: impl FnOnce(&Path), words: &[&str]) {
 }
 
 // A flush numbers its parts table by table.
-const PART: &str = "magnitudes/part-r000-00000.parquet";
+pub(crate) const PART: &str = "magnitudes/part-r000-00000.parquet";
 const HISTOGRAM_PART: &str = "histograms/part-r000-00001.parquet";
 
 #[test]
@@ -283,7 +283,7 @@ fn a_tensor_that_the_manifest_does_not_know() {
 }
 
 /// What `histograms` would be with a text column for the bin.
-fn histogram_part_with_a_text_bin() -> Vec<u8> {
+pub(crate) fn histogram_part_with_a_text_bin() -> Vec<u8> {
     let field = |name, data_type| Field::new(name, data_type, false);
     let schema = Arc::new(Schema::new(vec![
         field("step", DataType::Int64),

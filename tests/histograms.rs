@@ -56,9 +56,12 @@ fn name(scope: Scope, tensor: &str) -> Option<String> {
         Scope::Run => return None,
         Scope::Tensor => tensor,
         Scope::Layer => tensor.split('.').next().unwrap(),
-        // All tensors are vectors: those called weight are scales.
-        Scope::Kind if tensor == "unused" => "weight",
-        Scope::Kind => "norm",
+        Scope::Kind => match tensor {
+            "rare.bias" => "bias",
+            "unused" => "weight",
+            // All tensors are vectors: those called weight are scales.
+            _ => "norm",
+        },
     };
     Some(name.to_owned())
 }
@@ -113,8 +116,9 @@ proptest! {
             ..Synthetic::default()
         };
         synthetic.tensors[2].numel = 300;
-        // Zero at most steps, absent at none.
-        synthetic.tensors.push(SyntheticTensor { name: "rare.bias", numel: 1, centre: -4.0, zero_every: 1 });
+        // Zero, or infinite, at every step.
+        let rare = SyntheticTensor { name: "rare.bias", numel: 1, centre: -4.0, zero_every: 1 };
+        synthetic.tensors.insert(3, rare);
         let dir = tempfile::tempdir().unwrap();
         let run = Run::open(&synthetic.write(&dir.path().join("r-1"))).unwrap();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();

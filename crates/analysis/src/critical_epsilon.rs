@@ -91,18 +91,6 @@ impl CriticalEpsilon {
     pub(crate) fn n_looked_at(&self) -> u64 {
         self.sample_size() + self.zeros() + self.non_finite()
     }
-
-    /// Non-zero values smaller than ε; of a bin that ε divides, all.
-    pub(crate) fn n_below(&self, epsilon: f64) -> u64 {
-        match self {
-            Self::Unknown => 0,
-            Self::Values { sorted, .. } => sorted.partition_point(|&value| f64::from(value) < epsilon) as u64,
-            Self::Bins(histogram) => {
-                let lower = |bin| epsiloscope_histogram::bins::lower_edge(bin, histogram.bins_per_decade());
-                histogram.bins().filter(|&(bin, _)| lower(bin) < epsilon).map(|(_, count)| count).sum()
-            }
-        }
-    }
 }
 
 /// Hands over the critical ε of each optimizer asked for after each step asked for, in the order of steps, every
@@ -266,7 +254,7 @@ impl<'a> Plan<'a> {
 
 /// The files of a run, read side by side.
 struct Pass<'a> {
-    quantities: &'a [Option<Optimizer>],
+    plan: &'a Plan<'a>,
     magnitudes: Vec<Cursor<'a, MagnitudeBatch>>,
     tensors: Vec<Cursor<'a, TensorBatch>>,
     histograms: Vec<Cursor<'a, HistogramBatch>>,
@@ -276,43 +264,48 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn begin(plan: &'a Plan<'a>) -> Result<Self, AnalysisError> {
         let run = plan.run;
-        let replays_through = if plan.replayed.is_empty() { 0 } else { plan.steps.last().copied().unwrap_or(0) };
+        let replayed_through = if plan.replayed.is_empty() { 0 } else { plan.steps.last().copied().unwrap_or(0) };
         let has_magnitudes =
-            move |part: &PartEntry| part.first_step <= replays_through || holds_any(part, &plan.value_steps);
+            move |part: &PartEntry| part.first_step <= replayed_through || holds_any(part, &plan.value_steps);
         let has_bins = |part: &PartEntry| holds_any(part, &plan.bin_steps);
+        let ranks = 0..run.n_ranks();
         Ok(Self {
-            quantities: &plan.quantities,
-            magnitudes: (0..run.n_ranks()).map(|rank| Cursor::new(run.magnitudes_of(rank, has_magnitudes))).collect(),
-            tensors: (0..run.n_ranks()).map(|rank| Cursor::new(run.tensors_of(rank, has_bins))).collect(),
-            histograms: (0..run.n_ranks()).map(|rank| Cursor::new(run.histograms_of(rank, has_bins))).collect(),
+            plan,
+            magnitudes: ranks.clone().map(|rank| Cursor::new(run.magnitudes_of(rank, has_magnitudes))).collect(),
+            tensors: ranks.clone().map(|rank| Cursor::new(run.tensors_of(rank, has_bins))).collect(),
+            histograms: ranks.map(|rank| Cursor::new(run.histograms_of(rank, has_bins))).collect(),
             replay: Replay::new(run, plan.replayed.clone(), plan.decay)?,
         })
     }
 
     /// Replays up to the end of a step; what the recorder took after it.
     fn advance(&mut self, step: i64) -> Result<Snapshot<'a>, AnalysisError> {
-        let mut snapshot = Snapshot::new(step, self.quantities);
-        for rank in &mut self.magnitudes {
-            rank.through(step, |batch, rows| {
-                segments_in(batch, rows).try_for_each(|segment| {
-                    snapshot.take_values(batch, segment.clone());
-                    self.replay.take(batch, segment)
-                })
-            })?;
-        }
-        self.replay.end_step()?;
+        let mut snapshot = Snapshot::new(step, &self.plan.quantities);
+        let has_values = self.plan.value_steps.contains(&step);
+        let has_bins = self.plan.bin_steps.contains(&step);
         for rank in &mut self.tensors {
             rank.through(step, |batch, rows| {
-                snapshot.take_apart(batch, rows);
+                snapshot.take_apart(batch, if has_bins { rows } else { 0..0 });
                 Ok(())
             })?;
         }
         for rank in &mut self.histograms {
             rank.through(step, |batch, rows| {
-                snapshot.take_bins(batch, rows);
+                snapshot.take_bins(batch, if has_bins { rows } else { 0..0 });
                 Ok(())
             })?;
         }
+        for rank in &mut self.magnitudes {
+            rank.through(step, |batch, rows| {
+                segments_in(batch, rows).try_for_each(|segment| {
+                    if has_values {
+                        snapshot.take_values(batch, segment.clone());
+                    }
+                    self.replay.take(batch, segment)
+                })
+            })?;
+        }
+        self.replay.end_step()?;
         Ok(snapshot)
     }
 }

@@ -22,6 +22,7 @@ use epsiloscope_moments::{Convention, Decay, Optimizer};
 use crate::at::At;
 use crate::combination::{Combination, Member, extremes, robust};
 use crate::critical_epsilon::{Known, visit_critical_epsilons};
+use crate::distribution::Distribution;
 use crate::error::AnalysisError;
 use crate::grouping::{Group, Grouping, Kind, Scope};
 use crate::pooled::pooled;
@@ -76,6 +77,11 @@ impl Default for EstimateOptions {
 }
 
 impl EstimateOptions {
+    /// Where an optimizer stands among those asked for.
+    pub(crate) fn place(&self, convention: Convention) -> Option<usize> {
+        self.optimizers.iter().position(|&asked| asked == convention)
+    }
+
     /// The optimizers whose moments are wanted, each once.
     pub(crate) fn denominators(&self) -> Vec<Optimizer> {
         let mut wanted: Vec<Optimizer> = self.optimizers.iter().map(|convention| convention.optimizer()).collect();
@@ -304,20 +310,27 @@ pub fn nearest_power(value: f64) -> i32 {
 /// tensor has a non-zero gradient, or nothing is known at the steps asked for; otherwise what reading and replaying the
 /// run brings.
 pub fn estimate(run: &Run, options: &EstimateOptions) -> Result<Vec<Estimate>, AnalysisError> {
-    let grouping = Grouping::of(&run.manifest().tensors);
     let mut estimates = Vec::new();
+    visit_estimates(run, options, |_known, estimate| estimates.push(estimate))?;
+    estimates.sort_by_key(|estimate| options.place(estimate.optimizer));
+    Ok(estimates)
+}
+
+/// Hands over each estimate with what it was made of, in the order of steps.
+pub(crate) fn visit_estimates(
+    run: &Run,
+    options: &EstimateOptions,
+    mut visit: impl FnMut(&Known, Estimate),
+) -> Result<(), AnalysisError> {
+    let grouping = Grouping::of(&run.manifest().tensors);
     visit_critical_epsilons(run, options, |known| {
         let of_optimizer = estimate_from(run, options, &grouping, known)?;
-        let wanted = options.optimizers.iter().filter(|convention| convention.optimizer() == known.optimizer);
-        estimates.extend(wanted.map(|&convention| {
+        for &convention in options.optimizers.iter().filter(|convention| convention.optimizer() == known.optimizer) {
             let own = own_epsilon(run.manifest(), known, convention);
-            Estimate { own, ..of_optimizer.clone().under(convention) }
-        }));
+            visit(known, Estimate { own, ..of_optimizer.clone().under(convention) });
+        }
         Ok(())
-    })?;
-    let place = |convention| options.optimizers.iter().position(|&asked| asked == convention);
-    estimates.sort_by_key(|estimate| place(estimate.optimizer));
-    Ok(estimates)
+    })
 }
 
 /// With the optimizer's own ε, and nothing said of the run's.
@@ -475,16 +488,7 @@ fn own_epsilon(manifest: &Manifest, known: &Known, convention: Convention) -> Op
         return None;
     }
     let epsilon = manifest.optimizer.epsilon;
-    let (mut below, mut all) = (0.0, 0.0);
-    for (info, critical) in manifest.tensors.iter().zip(&known.tensors) {
-        if critical.sample_size() > 0 {
-            // A sample stands for as many elements of its tensor as its share of non-zero values says.
-            let elements = info.numel() as f64 * critical.sample_size() as f64 / critical.n_looked_at() as f64;
-            let n_below = critical.n_below(convention.optimizers_epsilon(epsilon));
-            below += elements * n_below as f64 / critical.sample_size() as f64;
-            all += elements;
-        }
-    }
-    let complete = known.tensors.iter().all(|critical| matches!(critical.method(), Some(Method::Exact | Method::Bins)));
-    (all > 0.0).then(|| OwnEpsilon { epsilon, share_below: below / all, complete })
+    let all = Distribution::of(manifest.tensors.iter().zip(&known.tensors))?;
+    let share_below = all.share_below(convention.optimizers_epsilon(epsilon), 1.0).value;
+    Some(OwnEpsilon { epsilon, share_below, complete: all.method() != Method::Sample })
 }

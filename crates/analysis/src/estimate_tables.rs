@@ -22,9 +22,9 @@
 //! | `restarted_after` | integer | the step after which the recorder's moments began anew, else null |
 //! | `default_epsilon`, `own_epsilon`, `share_below_own` | number | the optimizer's default ε; the run's own and the share of elements whose critical ε is smaller, null if it was trained with another optimizer |
 
-use epsiloscope_format::Mode;
 use polars::prelude::*;
 
+use crate::along::mode_name;
 use crate::estimate::{CombinedBound, Estimate, SearchSpace};
 use crate::grouping::Scope;
 
@@ -126,13 +126,6 @@ fn sets<'a>((estimate, space): Row<'a>) -> Option<&'a str> {
 
 fn power(exponent: i32) -> Option<f64> {
     format!("1e{exponent}").parse().ok()
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Calibration => "calibration",
-        Mode::Monitoring => "monitoring",
-    }
 }
 
 /// A column of numbers or text, null where there is no value.

@@ -11,7 +11,8 @@
 //! sqrt(2·V·L) + w·L/3 with probability e^-L (Bernstein's inequality; w the greatest weight, V the variance, which is
 //! estimated at the bound, each tensor's count raised by one). Approximate in that V is an estimate alone.
 
-use epsiloscope_histogram::bins::{bin_of, first_float};
+use epsiloscope_histogram::BINS_PER_DECADE;
+use epsiloscope_histogram::bins::{BinRange, bin_of, first_float};
 
 use crate::bootstrap::Bits;
 use crate::combination::{Member, bootstrap};
@@ -84,6 +85,7 @@ fn part<'a>(member: &Member<'a>, at: Place) -> Part<'a> {
 
 struct Pool<'a> {
     parts: Vec<Part<'a>>,
+    place: Place,
 }
 
 impl<'a> Pool<'a> {
@@ -91,7 +93,7 @@ impl<'a> Pool<'a> {
     where
         'a: 'b,
     {
-        Self { parts: members.map(|member| part(member, at)).collect() }
+        Self { parts: members.map(|member| part(member, at)).collect(), place: at }
     }
 
     fn weight_at_most(&self, x: f32) -> f64 {
@@ -105,6 +107,25 @@ impl<'a> Pool<'a> {
     /// The least value with more weight than `target` at or below it; `None` if there is not so much.
     fn least_above(&self, target: f64) -> Option<f32> {
         (self.total() > target).then(|| least_float(|x| self.weight_at_most(x) > target))
+    }
+
+    /// What a value is as a bound: of a bin its edges or its middle, as of a tensor alone.
+    fn bound(&self, value: f32) -> f64 {
+        let is_bins = |part: &Part<'_>| match &part.values {
+            Ordered::Values(_) => false,
+            Ordered::Bins(reached) => reached.binary_search_by(|(place, _)| place.total_cmp(&value)).is_ok(),
+        };
+        match bin_of(value).filter(|_| self.parts.iter().any(is_bins)) {
+            None => f64::from(value),
+            Some(bin) => {
+                let range = BinRange { bin, bins_per_decade: BINS_PER_DECADE };
+                match self.place {
+                    Place::First => range.lower(),
+                    Place::Middle => range.middle(),
+                    Place::Last => range.upper(),
+                }
+            }
+        }
     }
 }
 
@@ -126,24 +147,28 @@ pub(crate) fn pooled(members: &[&Member<'_>], side: Side, options: &EstimateOpti
     let value = pool.least_above(target)?;
     let miss = (1.0 - options.confidence) / 4.0;
     let error = sampling_error(members, &pool, value, share, miss);
-    let reached = |place, target| Pool::of(members.iter(), place).least_above(target).map(f64::from);
+    let reached = |place, target| {
+        let pool = Pool::of(members.iter(), place);
+        pool.least_above(target).map(|value| pool.bound(value))
+    };
     let setting = most_in_bin(&pool, value);
     let mut others = Pool::of(members.iter().take(setting), Place::Middle);
     others.parts.extend(Pool::of(members.iter().skip(setting + 1), Place::Middle).parts);
-    let value = f64::from(value);
+    let value = pool.bound(value);
     Some(CombinedBound {
         bound: Bound {
             value,
             low: if target < error { None } else { reached(Place::First, target - error) },
             high: reached(Place::Last, target + error),
             bootstrap: bootstrap(members, value, options.confidence, |index| {
-                resampled(members, &pool, share, Bits::new(options.seed, [u64::MAX, index as u64])).map(f64::from)
+                resampled(members, &pool, share, Bits::new(options.seed, [u64::MAX, index as u64]))
+                    .map(|value| pool.bound(value))
             }),
         },
         tensor: members[setting].estimate.tensor.clone(),
         method: members.iter().map(|member| member.estimate.method).max()?,
         sample_size: members.iter().map(|member| member.estimate.sample_size).sum(),
-        without: others.least_above(share * others.total()).map(f64::from),
+        without: others.least_above(share * others.total()).map(|value| others.bound(value)),
     })
 }
 

@@ -107,13 +107,13 @@ impl TensorReplay {
             return Ok(());
         }
         let step = self.shards.values().map(|shard| shard.step).max().unwrap_or(0);
-        if n_elements as u64 != recorded_elements {
-            return Err((step, format!("{n_elements} elements: expected {recorded_elements}, as the manifest states")));
-        }
         let mut elements: Vec<i64> = self.shards.values().flat_map(|shard| &shard.elements).copied().collect();
         elements.sort_unstable();
         if let Some(twice) = elements.windows(2).find_map(|pair| (pair[0] == pair[1]).then_some(pair[0])) {
             return Err((step, format!("element {twice} is there twice")));
+        }
+        if n_elements as u64 != recorded_elements {
+            return Err((step, format!("{n_elements} elements: expected {recorded_elements}, as the manifest states")));
         }
         self.n_checked = n_elements;
         Ok(())

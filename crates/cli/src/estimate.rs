@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use epsiloscope_analysis::estimate_tables::{SHORT_COLUMNS, estimate_table};
 use epsiloscope_analysis::grouping::Scope;
 use epsiloscope_analysis::{At, Combination, Estimate, EstimateOptions, estimate};
-use epsiloscope_moments::Convention;
 use epsiloscope_report::{Format, write_verdict};
 
-use crate::args::{FormatArg, RunsArg, decay_rate, number_in, percentile};
+use crate::args::{FormatArg, RunsArg, WhoseArgs, confidence, distinct};
 use crate::output;
 use crate::runs::for_each;
 
@@ -24,11 +23,8 @@ Examples:
 pub(crate) struct EstimateArgs {
     #[command(flatten)]
     runs: RunsArg,
-    /// Optimizers, each with the ε of an implementation: adam, adamw, nadam, optax-adam, optax-eps-root, amsgrad, radam,
-    /// keras-adam, rmsprop, tf-rmsprop, optax-rmsprop, rmsprop-centered, adagrad, adabelief, adamomentum, eadam, yogi
-    /// [default: adam, rmsprop, adabelief, adamomentum]
-    #[arg(long, value_delimiter = ',', value_name = "NAME")]
-    optimizer: Vec<Convention>,
+    #[command(flatten)]
+    whose: WhoseArgs,
     /// After which steps: last, epoch (the last of each), every:N, all (that the recorder took critical ε after), or a step
     #[arg(long, default_value_t = At::Last, value_name = "STEPS")]
     at: At,
@@ -39,15 +35,6 @@ pub(crate) struct EstimateArgs {
     /// outliers) [default: extremes, for people; all three in other formats]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     combination: Vec<Combination>,
-    /// Share of each tensor's elements that its upper bound leaves below it, and its lower bound above it
-    #[arg(long, default_value_t = 0.98, value_parser = percentile, value_name = "P")]
-    percentile: f64,
-    /// Decay rate of the first moment [default: as recorded, else 0.9]
-    #[arg(long, value_parser = decay_rate, value_name = "RATE")]
-    beta1: Option<f64>,
-    /// Decay rate of the second moment [default: as recorded, else 0.999]
-    #[arg(long, value_parser = decay_rate, value_name = "RATE")]
-    beta2: Option<f64>,
     /// Probability with which the intervals of a sample hold
     #[arg(long, default_value_t = 0.95, value_parser = confidence, value_name = "P")]
     confidence: f64,
@@ -84,35 +71,16 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
 
 fn options(args: &EstimateArgs) -> EstimateOptions {
     let mut options = EstimateOptions {
-        beta1: args.beta1,
-        beta2: args.beta2,
-        at: args.at,
         scopes: vec![args.per],
-        percentile: args.percentile,
         confidence: args.confidence,
         bootstrap: args.bootstrap,
         seed: args.seed,
-        ..EstimateOptions::default()
+        ..args.whose.options(args.at)
     };
-    if !args.optimizer.is_empty() {
-        options.optimizers = distinct(&args.optimizer, |&convention| convention.index());
-    }
     if !args.combination.is_empty() {
         options.combinations = distinct(&args.combination, |&combination| combination);
     } else if args.format.format != Format::Table {
         options.combinations = Combination::ALL.to_vec();
     }
     options
-}
-
-/// Each of some values once, in the order of reports.
-fn distinct<T: Clone, K: Ord>(values: &[T], place: impl Fn(&T) -> K + Copy) -> Vec<T> {
-    let mut distinct = values.to_vec();
-    distinct.sort_unstable_by_key(place);
-    distinct.dedup_by_key(|value| place(value));
-    distinct
-}
-
-fn confidence(text: &str) -> Result<f64, String> {
-    number_in(text, |p| 0.0 < p && p < 1.0, "a number between 0 and 1")
 }

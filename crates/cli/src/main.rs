@@ -1,13 +1,18 @@
 //! `epsiloscope`: reads recorded runs and says where ε is worth searching.
 
 mod args;
+mod candidates;
+mod compact;
 mod completions;
+mod diff;
+mod drift;
 mod estimate;
 mod histogram;
 mod inspect;
 mod output;
 mod record;
 mod runs;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,8 +33,14 @@ fn main() -> ExitCode {
     };
     let outcome = match args.command {
         Command::Estimate(args) => estimate::run(&args),
+        Command::Candidates(args) => candidates::run(&args),
+        Command::Drift(args) => drift::run(&args),
+        Command::Spread(args) => drift::run_spread(&args),
         Command::Histogram(args) => histogram::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Compact(args) => compact::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

@@ -42,20 +42,24 @@ pub(crate) fn part_metadata(table: Table, manifest: &Manifest) -> [(&'static str
     ]
 }
 
-/// Encodes rows that were decoded from parts of the same table.
+/// Encodes rows that were decoded from parts of the same table, for the file at `path`, as they come.
 ///
 /// # Errors
-/// What the Parquet library finds.
+/// [`FormatError::Parquet`] with what the Parquet library finds, and whatever the rows come with.
 pub(crate) fn encode_batches(
     table: Table,
+    path: &Path,
     metadata: &[(&str, String)],
-    batches: &[RecordBatch],
-) -> Result<Vec<u8>, ParquetError> {
+    batches: impl IntoIterator<Item = Result<RecordBatch, FormatError>>,
+) -> Result<Vec<u8>, FormatError> {
+    let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
     let options =
         ArrowWriterOptions::new().with_properties(part_properties(table, metadata)).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), table.arrow_schema(), options)?;
-    batches.iter().try_for_each(|batch| writer.write(batch))?;
-    writer.into_inner()
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), table.arrow_schema(), options).map_err(parquet)?;
+    for batch in batches {
+        writer.write(&batch?).map_err(parquet)?;
+    }
+    writer.into_inner().map_err(parquet)
 }
 
 /// Encodes any table of results: dictionaries for text, everything else plain, ZSTD.

@@ -163,7 +163,8 @@ impl Run {
             .collect()
     }
 
-    fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
+    /// The listed part files of a table, each with its rank.
+    pub fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
         let ranked =
             self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
         ranked.filter(move |(_, part)| part.table == table)

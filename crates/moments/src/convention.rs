@@ -81,6 +81,11 @@ impl Convention {
         self.default_epsilon
     }
 
+    /// Whether ε stands inside the root that the optimizer's own is added to.
+    pub fn is_inside_root(self) -> bool {
+        self.place == Place::InsideRoot
+    }
+
     /// The critical ε here of an element whose critical ε of [`optimizer`](Self::optimizer) is given.
     ///
     /// A square is one of a root that was rounded to `f32`: it may be off by 2^-23 of itself.

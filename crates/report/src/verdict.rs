@@ -4,13 +4,10 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_analysis::estimate::nearest_power;
-use epsiloscope_analysis::{Bound, Estimate, Method, OwnEpsilon};
+use epsiloscope_analysis::{Bound, Estimate, Method, OwnEpsilon, Regime};
 use epsiloscope_format::{Mode, escaped};
 
 use crate::number::{grouped, magnitude, percent, power};
-
-/// Below this share of elements an ε hardly changes any step; above one minus it, it rules nearly all of them.
-const MARGINAL_SHARE: f64 = 0.01;
 
 /// Writes the search spaces of one or several runs for people to read; of several steps, notes to the last.
 ///
@@ -156,22 +153,20 @@ fn basis(estimate: &Estimate) -> String {
 }
 
 fn own_epsilon(own: OwnEpsilon) -> String {
-    let epsilon = magnitude(own.epsilon);
-    if own.share_below <= 0.0 && own.complete {
-        format!("the run's ε of {epsilon} lies below every critical ε: it has no effect.")
-    } else if own.share_below <= 0.0 {
-        format!("the run's ε of {epsilon} lies below every sampled critical ε: it has hardly any effect.")
-    } else if own.share_below < MARGINAL_SHARE {
-        format!(
-            "the run's ε of {epsilon} outweighs the gradient in {} of the elements: hardly any effect.",
-            percent(own.share_below)
-        )
-    } else if own.share_below <= 1.0 - MARGINAL_SHARE {
-        format!("the run's ε of {epsilon} outweighs the gradient in {} of the elements.", percent(own.share_below))
-    } else {
-        format!(
-            "the run's ε of {epsilon} outweighs nearly every gradient ({}): the steps are SGD's.",
-            percent(own.share_below)
-        )
+    let (epsilon, share) = (magnitude(own.epsilon), percent(own.share_below));
+    match Regime::of(own.share_below) {
+        Regime::NoEffect if own.share_below <= 0.0 && own.complete => {
+            format!("the run's ε of {epsilon} lies below every critical ε: it has no effect.")
+        }
+        Regime::NoEffect if own.share_below <= 0.0 => {
+            format!("the run's ε of {epsilon} lies below every sampled critical ε: it has hardly any effect.")
+        }
+        Regime::NoEffect => {
+            format!("the run's ε of {epsilon} outweighs the gradient in {share} of the elements: hardly any effect.")
+        }
+        Regime::Mixed => format!("the run's ε of {epsilon} outweighs the gradient in {share} of the elements."),
+        Regime::SgdLike => {
+            format!("the run's ε of {epsilon} outweighs nearly every gradient ({share}): the steps are SGD's.")
+        }
     }
 }
