@@ -20,7 +20,8 @@ Examples:
   epsiloscope verify runs/mine --format json | jq '.[] | select(.severity == \"error\")'
 
 Reads every file and row of each run and holds them against its list, its manifest and each other. Nothing is repaired.
-The exit status is 2 if there is an error in any run, 0 if there are none or nothing but warnings.
+The exit status is 2 if there is an error in any run that can be read or none can be, 4 if some cannot be, and 0 if there
+are none or nothing but warnings.
 ")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]

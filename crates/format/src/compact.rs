@@ -19,6 +19,7 @@ use crate::fs::{Disk, FileSystem};
 use crate::lock::Lock;
 use crate::manifest::{Manifest, Totals};
 use crate::parquet_file::{encode_batches, part_metadata};
+use crate::part_decoder::check_part;
 use crate::parts::{self, Commit, MAX_PART_BYTES, PartEntry, list_name, part_name, read_list};
 use crate::publish::publish_on;
 use crate::reader::read_part;
@@ -188,9 +189,11 @@ impl Compactor<'_> {
             n_rows += batch.as_ref().map_or(0, RecordBatch::num_rows);
         });
         let bytes = encode_batches(table, &folder.join(&file), &part_metadata(table, self.manifest), batches)?;
-        publish_on(fs, &folder, &file, &bytes)?;
         let steps = (group[0].first_step, group[group.len() - 1].last_step);
-        Ok(PartEntry::of(table, file, n_rows, steps, &bytes))
+        let entry = PartEntry::of(table, file, n_rows, steps, &bytes);
+        check_part(&entry, &folder.join(&entry.file), &bytes)?;
+        publish_on(fs, &folder, &entry.file, &bytes)?;
+        Ok(entry)
     }
 
     /// The list's lines when these are its parts: one, and one for every number of dropped steps that there was before,

@@ -4,6 +4,8 @@
 //! the bytes are those that were written. So the footer and every page's header are first followed along the grammar
 //! of those that are written here, then held against limits far above anything that is written here.
 
+use std::fmt::Display;
+
 use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
@@ -100,8 +102,8 @@ pub(crate) struct Refusal {
     pub(crate) expected: String,
 }
 
-fn refuse<T>(what: &'static str, found: impl ToString, expected: impl ToString) -> Result<T, Refusal> {
-    Err(Refusal { what, found: found.to_string(), expected: expected.to_string() })
+fn refuse<T>(what: &'static str, found: impl Display, expected: impl Display) -> Result<T, Refusal> {
+    Err(Refusal { what, found: format!("{found}"), expected: format!("{expected}") })
 }
 
 /// A part's metadata, decoded from its footer after that and every page's header were looked through.

@@ -32,6 +32,18 @@
 //! Against a power cut every file and the folder it is in are fsynced before anything refers to it. Not promised: disks
 //! that lie about fsync, file systems without `flock`.
 //!
+//! # What is checked, and what is not promised
+//!
+//! `run.json`, every line of a list and every part file have a 128-bit digest, and a finished run's list must come to the
+//! rows that its manifest counts: of a finished run no byte changes, vanishes or appears unnoticed. Of one that is still
+//! `running`, lines cut off the end of a list cannot be told from lines that were never written; nor, in a finished one, those of
+//! a rank other than 0, but then [`Run::is_finished`] is false unless they held scalars alone.
+//!
+//! Before a part is decoded, its footer and page headers are followed along the grammar of those written here and held
+//! against limits, so that time and memory stay bounded whatever a file says, and a panic of the Parquet library becomes
+//! a [`FormatError`]. Digests are integrity, not authenticity: who writes valid digests can write any numbers. Not
+//! promised either: what changes while it is read, and memory that errs before a digest is taken.
+//!
 //! This crate knows nothing of libtorch, optimizers or polars, and computes no statistic.
 
 mod audit;
