@@ -15,9 +15,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use epsiloscope_histogram::Counter;
 
+mod magnitudes;
 mod measuring;
 
-use measuring::{log_normal, median, seconds, sum};
+use magnitudes::log_normal;
+use measuring::{median, seconds, sum};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

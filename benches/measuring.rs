@@ -1,4 +1,4 @@
-//! What the benchmarks share: times, synthetic gradients, and a plain sum as the limit of what reading costs.
+//! What the benchmarks of kernels share: times, and a plain sum as the limit of what reading costs.
 
 use std::time::Instant;
 
@@ -51,20 +51,4 @@ fn prefetch(line: &[f32; 16]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // SAFETY: a prefetch of any address is harmless.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(PREFETCH).cast()) }
-}
-
-/// Magnitudes with log10 normal around 1e-6, deviation 1.6 decades, as gradients of deep networks have.
-pub(crate) fn log_normal() -> Box<dyn FnMut() -> f32> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut uniform = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        ((state >> 40) as f32 + 0.5) / (1u64 << 24) as f32
-    };
-    Box::new(move || {
-        // Box and Muller's transform; the sign is the second variate's.
-        let (radius, angle) = ((-2.0 * uniform().ln()).sqrt(), std::f32::consts::TAU * uniform());
-        10f32.powf(-6.0 + 1.6 * radius * angle.cos()).copysign(angle.sin())
-    })
 }

@@ -12,9 +12,11 @@ use std::hint::black_box;
 use epsiloscope_histogram::{Counter, Summary};
 use epsiloscope_moments::{Decay, Moments, Observer, Optimizer};
 
+mod magnitudes;
 mod measuring;
 
-use measuring::{log_normal, median, seconds, sum};
+use magnitudes::log_normal;
+use measuring::{median, seconds, sum};
 
 const N_ROUNDS: usize = 41;
 /// Copies of the gradients, 47 MB each, taken in turn: together they exceed the last-level caches we know.

@@ -7,14 +7,18 @@
 )]
 
 mod cli;
+mod compact;
 mod damaged;
+mod diff;
 mod effects;
 mod estimates;
 mod histograms;
 mod interruptions;
 mod invariants;
+mod places;
 mod ranks;
 mod recorded_examples;
 mod run_directory;
 mod search_spaces;
 mod synthetic;
+mod verify;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use epsiloscope_analysis::{Origin, Scope, histograms};
+use epsiloscope_analysis::{HistogramOptions, Origin, ScopeHistogram, histograms};
 use epsiloscope_format::{Run, SCHEMA_VERSION, Table};
 
 use crate::cli::epsiloscope;
@@ -50,25 +50,17 @@ fn they_are_whole_and_of_the_present_version() {
 #[test]
 fn magnitudes_and_histograms_of_small_tensors_agree() {
     for run in runs() {
-        let counts = |origin| {
-            let table = histograms(&run, Scope::Tensor, Some(origin)).unwrap();
-            let column = |name: &str| table.column(name).unwrap().clone();
-            let (tensor, quantity) = (column("tensor"), column("quantity"));
-            let (bin, count) = (column("bin"), column("count"));
-            let is_complete = |name: &str| {
-                run.manifest()
-                    .tensors
-                    .iter()
-                    .any(|tensor| tensor.name == name && tensor.recorded_elements == tensor.numel())
-            };
-            let row = |row: usize| {
-                let tensor = tensor.str().unwrap().get(row).unwrap().to_owned();
-                (tensor, bin.i32().unwrap().get(row).unwrap(), count.i64().unwrap().get(row).unwrap())
-            };
-            let rows = (0..table.height()).filter(|&row| quantity.str().unwrap().get(row) == Some("gradient")).map(row);
-            rows.filter(|(tensor, _, _)| is_complete(tensor)).collect::<Vec<_>>()
+        let tensors = &run.manifest().tensors;
+        let is_complete = |found: &ScopeHistogram| {
+            let is_found = |name: &str| found.name.as_deref() == Some(name);
+            tensors.iter().any(|tensor| is_found(&tensor.name) && tensor.recorded_elements == tensor.numel())
+        };
+        let counts = |origin| -> Vec<ScopeHistogram> {
+            let quantities = vec!["gradient".to_owned()];
+            let options = HistogramOptions { origin: Some(origin), quantities, ..HistogramOptions::default() };
+            histograms(&run, &options).unwrap().into_iter().filter(is_complete).collect()
         };
         let recorded = counts(Origin::Histograms);
-        assert!(recorded.len() > 100 && recorded == counts(Origin::Magnitudes));
+        assert!(recorded.len() >= 2 && recorded == counts(Origin::Magnitudes));
     }
 }

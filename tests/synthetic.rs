@@ -30,6 +30,7 @@ pub(crate) struct SyntheticTensor {
 pub(crate) struct Synthetic {
     pub(crate) tensors: Vec<SyntheticTensor>,
     pub(crate) steps: i64,
+    pub(crate) steps_per_epoch: i64,
     /// Elements recorded per tensor; `None` for every element.
     pub(crate) sample: Option<usize>,
     pub(crate) signs: bool,
@@ -61,6 +62,7 @@ impl Default for Synthetic {
                 tensor("unused", 5, -3.0, 1),
             ],
             steps: 12,
+            steps_per_epoch: 12,
             sample: None,
             signs: true,
             histograms: true,
@@ -213,7 +215,7 @@ impl Synthetic {
         }
         observations.sort_by_key(|observation| (observation.tensor, observation.quantity));
         let scalars = StepScalars {
-            epoch: Some(1),
+            epoch: Some(1 + ((step - 1) / self.steps_per_epoch) as i32),
             time_micros: 1_700_000_000_000_000 + step,
             loss: Some(1.0 / step as f64),
             learning_rate: Some(1e-3),

@@ -5,6 +5,7 @@ import io
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 
 import oracle
@@ -115,7 +116,7 @@ def test_printed_histograms_are_sums_over_steps(every, per):
     printed = {}
     for row in read_csv(every, "--per", per):
         assert row["run"] == "every"
-        key = (row["tensor"], row["quantity"])
+        key = (row["name"], row["quantity"])
         first, last, sums = printed.setdefault(key, (int(row["first_step"]), int(row["last_step"]), {}))
         assert (first, last) == (int(row["first_step"]), int(row["last_step"]))
         sums[int(row["bin"])] = int(row["count"])
@@ -128,14 +129,14 @@ def test_density_and_edges(every, per):
     shares, totals = {}, {}
     rows = analyse("histogram", every, "--per", per)
     for row in rows:
-        key = (row["tensor"], row["quantity"])
+        key = (row["name"], row["quantity"])
         totals[key] = totals.get(key, 0) + row["count"]
         shares[key] = shares.get(key, 0) + row["density"] / 40
         assert row["lower"] == pytest.approx(10 ** (row["bin"] / 40), rel=1e-14)
         assert row["upper"] == pytest.approx(10 ** ((row["bin"] + 1) / 40), rel=1e-14)
     assert list(shares.values()) == pytest.approx([1] * len(shares), rel=1e-12)
     for row in rows:
-        assert row["density"] == pytest.approx(row["count"] * 40 / totals[row["tensor"], row["quantity"]], rel=1e-15)
+        assert row["density"] == pytest.approx(row["count"] * 40 / totals[row["name"], row["quantity"]], rel=1e-15)
 
 
 @pytest.mark.parametrize("per", ["tensor", "run"])
@@ -151,7 +152,7 @@ def test_histograms_of_a_sample(sampled):
     values, _ = signed_gradients(sampled)
     printed = {}
     for row in analyse("histogram", sampled, "--from", "magnitudes"):
-        printed.setdefault(row["tensor"], {})[row["bin"]] = row["count"]
+        printed.setdefault(row["name"], {})[row["bin"]] = row["count"]
     assert printed == {tensor: oracle.histogram(np.abs(rows)) for tensor, rows in values.items()}
 
 
@@ -160,3 +161,58 @@ def test_zeros_have_no_sign(every):
     signed, zeros = query(f"""
         SELECT count_if(negative), count(*) FROM '{every}/magnitudes/*.parquet' WHERE magnitude = 0""").fetchone()
     assert zeros > 0 and signed == 0
+
+
+# What a tensor of the networks recorded here is counted with: they have weights and biases alone.
+GROUPS = {
+    "tensor": lambda tensor: tensor,
+    "layer": lambda tensor: tensor.rsplit(".", 1)[0],
+    "kind": lambda tensor: tensor.rsplit(".", 1)[1],
+    "run": lambda _tensor: None,
+}
+
+
+@pytest.mark.parametrize("per", GROUPS)
+@pytest.mark.parametrize(("window", "n_steps", "bins_per_decade"), [("3", 3, 8), ("2..5", None, 5), ("run", 8, 1)])
+def test_windows_and_groups_as_duckdb_and_polars_count_them(every, per, window, n_steps, bins_per_decade):
+    """Integer sums of the recorded counts, by two engines that know nothing of us."""
+    first, last = (2, 5) if n_steps is None else (1, 8)
+    length, factor = n_steps or 8, 40 // bins_per_decade
+    printed = {
+        (row["name"], row["quantity"], (row["first_step"] - first) // length, row["bin"]): row["count"]
+        for row in analyse("histogram", every, "--per", per, "--window", window, "--bins-per-decade", bins_per_decade)
+    }
+    files = f"{every}/histograms/*.parquet"
+    by_duckdb = query(f"""
+        SELECT tensor, quantity, (step - {first}) // {length}, floor(bin / {factor})::INT, sum(count)::BIGINT
+        FROM '{files}' WHERE step BETWEEN {first} AND {last} GROUP BY ALL""").fetchall()
+    by_polars = (
+        pl.read_parquet(files)
+        .filter(pl.col("step").is_between(first, last))
+        .group_by("tensor", "quantity", (pl.col("step") - first) // length, pl.col("bin") // factor)
+        .agg(pl.col("count").sum())
+        .rows()
+    )
+    for rows in (by_duckdb, by_polars):
+        expected = {}
+        for tensor, *key, count in rows:
+            key = (GROUPS[per](tensor), *key)
+            expected[key] = expected.get(key, 0) + count
+        assert printed == expected
+
+
+@pytest.mark.parametrize("per", GROUPS)
+def test_cumulative_shares_and_what_is_in_no_bin(every, per):
+    """Shares rise to 1; with zeros and what is not finite, counts are all elements of all steps."""
+    sizes = {}
+    for info in manifest(every)["tensors"]:
+        name = GROUPS[per](info["name"])
+        sizes[name] = sizes.get(name, 0) + 8 * math.prod(info["shape"])
+    histograms = {}
+    for row in analyse("histogram", every, "--per", per, "--quantity", "gradient"):
+        histograms.setdefault(row["name"], []).append(row)
+    assert set(histograms) == set(sizes)
+    for name, rows in histograms.items():
+        counts = np.array([row["count"] for row in rows])
+        assert [row["cumulative"] for row in rows] == (counts.cumsum() / counts.sum()).tolist()
+        assert counts.sum() + rows[0]["zeros"] + rows[0]["non_finite"] == sizes[name]

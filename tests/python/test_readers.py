@@ -247,7 +247,7 @@ def test_hive_data_set(every, trained, sampled, tmp_path):
     """Each run is a partition, its name a text, escaped where a path demands it."""
     call("epsiloscope", "histogram", every, trained, sampled, "--out", tmp_path)
     glob = f"{tmp_path}/histograms/*/*.parquet"
-    order = ["run", "tensor", "quantity", "bin"]
+    order = ["run", "name", "quantity", "bin"]
     assert pq.read_table(tmp_path / "histograms").schema.field("run").type.value_type == pa.string()
     assert pl.scan_parquet(glob, hive_partitioning=True).collect_schema()["run"] == pl.String
     call("epsiloscope", "histogram", sampled, "--out", tmp_path / "dated")

@@ -1,31 +1,46 @@
-//! Gradient magnitude histograms as a table.
+//! Gradient magnitude histograms of a run: counts per bin, by tensor, layer, kind or over the run, window by window.
 //!
-//! | column | meaning |
-//! |---|---|
-//! | `run` | the run's name |
-//! | `tensor` | the tensor, null for all tensors of the run together |
-//! | `quantity` | what the magnitudes are of |
-//! | `first_step`, `last_step` | the steps whose counts were added |
-//! | `bin`, `lower`, `upper` | the bin, its edges: `lower <= magnitude < upper` |
-//! | `count` | elements in the bin, over all steps |
-//! | `density` | probability density per decade over the non-zero finite magnitudes: count · 40 / Σ count |
+//! Counts are integers, so a histogram is the same whichever part of the run is read first, or by which thread. Part files
+//! are read in parallel and forgotten; what stays in memory is the result.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use epsiloscope_format::{HistogramBatch, Run};
-use epsiloscope_histogram::{BINS_PER_DECADE, Counter, Histogram, bins};
-use polars::prelude::*;
+use epsiloscope_format::{FormatError, Part, Run, Table};
+use epsiloscope_histogram::{BINS_PER_DECADE, Counter, Histogram};
+use rayon::prelude::*;
 
 use crate::error::AnalysisError;
-use crate::replay::{not_recorded, segments};
+use crate::grouping::{Grouping, Scope};
+use crate::replay::not_recorded;
+use crate::window::{Window, Windows};
 
-/// What a histogram is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Each tensor apart.
-    Tensor,
-    /// All tensors of the run together.
-    Run,
+/// What to count, and how finely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistogramOptions {
+    /// Tensors whose counts are added.
+    pub scope: Scope,
+    /// Steps whose counts are added.
+    pub window: Window,
+    /// What the magnitudes are of; everything recorded if none is named.
+    pub quantities: Vec<String>,
+    /// A divisor of [`BINS_PER_DECADE`].
+    pub bins_per_decade: u32,
+    /// The table to count; if none is named, `histograms` where the run has it, else `magnitudes`. Both give the same
+    /// where both cover every element.
+    pub origin: Option<Origin>,
+}
+
+impl Default for HistogramOptions {
+    fn default() -> Self {
+        Self {
+            scope: Scope::Tensor,
+            window: Window::Run,
+            quantities: Vec::new(),
+            bins_per_decade: BINS_PER_DECADE,
+            origin: None,
+        }
+    }
 }
 
 /// Which table of the run is counted.
@@ -37,143 +52,205 @@ pub enum Origin {
     Magnitudes,
 }
 
-/// The histograms of a run, over all its steps, sorted by tensor, quantity and bin.
-///
-/// Where `origin` is not given, `histograms` is read if the run has it, `magnitudes` if not. Both give the same
-/// counts where both cover every element.
+/// The histogram of one group of tensors, one quantity and one window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeHistogram {
+    /// The run's name.
+    pub run: String,
+    /// What it is over.
+    pub scope: Scope,
+    /// The tensor's, layer's or kind's name; none over the run.
+    pub name: Option<String>,
+    /// What the magnitudes are of.
+    pub quantity: String,
+    /// The first step whose counts were added.
+    pub first_step: i64,
+    /// The last.
+    pub last_step: i64,
+    /// The counts; zeros, NaN and infinities included.
+    pub histogram: Histogram,
+}
+
+/// The histograms of a run, sorted by name, quantity and window. Those without any non-zero finite magnitude are left out.
 ///
 /// # Errors
-/// [`AnalysisError::NotRecorded`] if the run does not hold the table; [`AnalysisError::Format`] if a file cannot be
-/// read.
-pub fn histograms(run: &Run, scope: Scope, origin: Option<Origin>) -> Result<DataFrame, AnalysisError> {
-    let origin = origin.unwrap_or(if run.manifest().histograms { Origin::Histograms } else { Origin::Magnitudes });
-    let counts = match origin {
-        Origin::Histograms => recorded_counts(run)?,
-        Origin::Magnitudes => counted_magnitudes(run)?,
+/// [`AnalysisError::NotRecorded`] if the run does not hold what is asked for; [`AnalysisError::Format`] if a file cannot
+/// be read.
+pub fn histograms(run: &Run, options: &HistogramOptions) -> Result<Vec<ScopeHistogram>, AnalysisError> {
+    let recorded = if run.manifest().histograms { Origin::Histograms } else { Origin::Magnitudes };
+    let plan = Plan::new(run, options)?;
+    let counts = match options.origin.unwrap_or(recorded) {
+        Origin::Histograms => {
+            let bins = plan.counted(Table::Histograms, |part, counts| plan.add_bins(part, counts))?;
+            bins.merged(plan.counted(Table::Tensors, |part, counts| plan.add_apart(part, counts))?)
+        }
+        Origin::Magnitudes => plan.counted(Table::Magnitudes, |part, counts| plan.count_values(part, counts))?,
     };
-    if counts.is_empty() {
-        return Err(not_recorded(run, "no histogram and no magnitude was recorded: expected either".to_owned()));
+    let histograms: Vec<ScopeHistogram> = plan.named(options, counts)?;
+    if histograms.is_empty() {
+        let reason = "no histogram and no magnitude was recorded: expected either of these steps and quantities";
+        return Err(not_recorded(run, reason.to_owned()));
     }
-    let table = concat(counts, UnionArgs::default()).and_then(|counts| finished_table(run, scope, counts));
-    table.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })
+    Ok(histograms)
 }
 
-/// Counts of each batch of `histograms`, steps added up, so that memory does not grow with the number of steps.
-fn recorded_counts(run: &Run) -> Result<Vec<LazyFrame>, AnalysisError> {
-    let mut frames = Vec::new();
-    for batch in run.histograms() {
-        let batch = batch?;
-        let added = batch_frame(&batch).and_then(|frame| added_over_steps(frame.lazy()).collect());
-        let added = added.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })?;
-        frames.push(added.lazy());
+/// Which histogram a row of a run belongs to.
+struct Plan<'a> {
+    run: &'a Run,
+    windows: Windows,
+    grouping: Grouping,
+    /// The group of each tensor.
+    group_of: Vec<usize>,
+    /// Whether each quantity is asked for.
+    is_wanted: Vec<bool>,
+}
+
+/// Indices of the group, the quantity and the window.
+type Key = (usize, u32, usize);
+
+impl<'a> Plan<'a> {
+    fn new(run: &'a Run, options: &HistogramOptions) -> Result<Self, AnalysisError> {
+        let quantities = &run.manifest().quantities;
+        if let Some(unknown) = options.quantities.iter().find(|asked| !quantities.contains(asked)) {
+            let reason = format!("{unknown} was not recorded: expected {}", quantities.join(", "));
+            return Err(not_recorded(run, reason));
+        }
+        let grouping = Grouping::of(&run.manifest().tensors);
+        let is_wanted = |quantity| options.quantities.is_empty() || options.quantities.contains(quantity);
+        Ok(Self {
+            run,
+            windows: options.window.split(run)?,
+            group_of: grouping.group_of_tensors(options.scope),
+            grouping,
+            is_wanted: quantities.iter().map(is_wanted).collect(),
+        })
     }
-    Ok(frames)
+
+    fn key(&self, step: i64, tensor: u32, quantity: u32) -> Option<Key> {
+        let window = self.is_wanted[quantity as usize].then(|| self.windows.of_step(step))?;
+        Some((self.group_of[tensor as usize], quantity, window?))
+    }
+
+    /// What `add` makes of the parts of a table, read in parallel. Of several faults the first part's is told.
+    fn counted(
+        &self,
+        table: Table,
+        add: impl Fn(&Part<'_>, &mut Counts) -> Result<(), FormatError> + Sync,
+    ) -> Result<Counts, FormatError> {
+        let parts = self.run.parts_at(table, &self.windows.span());
+        let added = |counts: Result<Counts, FormatError>, part: &Part<'_>| {
+            let mut counts = counts?;
+            add(part, &mut counts)?;
+            Ok(counts)
+        };
+        let none = || Ok(Counts::default());
+        parts.par_iter().fold(none, added).reduce(none, |left, right| Ok(left?.merged(right?)))
+    }
+
+    /// Counts magnitudes with the histogram kernel.
+    fn count_values(&self, part: &Part<'_>, counts: &mut Counts) -> Result<(), FormatError> {
+        let mut counter = Counter::new();
+        for batch in part.values()? {
+            for segment in batch.segments {
+                if let Some(key) = self.key(segment.step, segment.tensor, segment.quantity) {
+                    counter.count(&batch.magnitude[segment.rows]);
+                    counts.add(key, Counted::at(segment.step, counter.take()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds counts of every element, binned while recording.
+    fn add_bins(&self, part: &Part<'_>, counts: &mut Counts) -> Result<(), FormatError> {
+        for batch in part.histograms()? {
+            for segment in batch.segments() {
+                if let Some(key) = self.key(segment.step, segment.tensor, segment.quantity) {
+                    let bins = &batch.bin.values()[segment.rows.clone()];
+                    let bin_counts = batch.count.values()[segment.rows].iter().map(|&count| count as u64);
+                    counts.at(key, segment.step).extend(bins.iter().copied().zip(bin_counts));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what was counted apart from bins.
+    fn add_apart(&self, part: &Part<'_>, counts: &mut Counts) -> Result<(), FormatError> {
+        for batch in part.tensors()? {
+            for row in 0..batch.step.len() {
+                let step = batch.step.value(row);
+                if let Some(key) = self.key(step, batch.tensor[row], batch.quantity[row]) {
+                    let columns = [&batch.zeros, &batch.nan, &batch.pos_inf, &batch.neg_inf];
+                    let apart = columns.map(|column| column.value(row) as u64);
+                    counts.add(key, Counted::at(step, Histogram::default().with_counted_apart(apart)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn named(&self, options: &HistogramOptions, counts: Counts) -> Result<Vec<ScopeHistogram>, AnalysisError> {
+        let manifest = self.run.manifest();
+        let found = counts.found.into_iter().filter(|(_, counted)| counted.histogram.total() > 0);
+        let named = found.map(|((group, quantity, _window), counted)| {
+            let coarse = counted.histogram.coarsened(options.bins_per_decade);
+            Ok(ScopeHistogram {
+                run: manifest.run.clone(),
+                scope: options.scope,
+                name: self.grouping.groups(options.scope)[group].name.clone(),
+                quantity: manifest.quantities[quantity as usize].clone(),
+                first_step: counted.first_step,
+                last_step: counted.last_step,
+                histogram: coarse.map_err(|refusal| not_recorded(self.run, refusal.to_string()))?,
+            })
+        });
+        named.collect()
+    }
 }
 
-fn batch_frame(batch: &HistogramBatch) -> PolarsResult<DataFrame> {
-    df![
-        "tensor" => &batch.tensor,
-        "quantity" => &batch.quantity,
-        "first_step" => batch.step.values().as_ref(),
-        "last_step" => batch.step.values().as_ref(),
-        "bin" => batch.bin.values().as_ref(),
-        "count" => batch.count.values().as_ref(),
-    ]
+/// Counts so far.
+#[derive(Default)]
+struct Counts {
+    found: BTreeMap<Key, Counted>,
 }
 
-/// Counts the magnitudes of each tensor and quantity with the histogram kernel.
-fn counted_magnitudes(run: &Run) -> Result<Vec<LazyFrame>, AnalysisError> {
-    let mut counter = Counter::new();
-    let mut found: BTreeMap<(u32, u32), (Histogram, i64, i64)> = BTreeMap::new();
-    for batch in run.magnitudes() {
-        let batch = batch?;
-        for segment in segments(&batch) {
-            let step = batch.step.value(segment.start);
-            let key = (batch.tensor[segment.start], batch.quantity[segment.start]);
-            counter.count(&batch.magnitude[segment]);
-            let entry = found.entry(key).or_insert_with(|| (Histogram::default(), step, step));
-            let before = std::mem::take(&mut entry.0);
-            *entry = (before.merged(&counter.take()), entry.1.min(step), entry.2.max(step));
+/// A histogram of some steps.
+struct Counted {
+    first_step: i64,
+    last_step: i64,
+    histogram: Histogram,
+}
+
+impl Counted {
+    fn at(step: i64, histogram: Histogram) -> Self {
+        Self { first_step: step, last_step: step, histogram }
+    }
+}
+
+impl Counts {
+    /// The histogram to which to add what a step holds.
+    fn at(&mut self, key: Key, step: i64) -> &mut Histogram {
+        let counted = self.found.entry(key).or_insert_with(|| Counted::at(step, Histogram::default()));
+        counted.first_step = counted.first_step.min(step);
+        counted.last_step = counted.last_step.max(step);
+        &mut counted.histogram
+    }
+
+    fn add(&mut self, key: Key, more: Counted) {
+        match self.found.entry(key) {
+            Entry::Vacant(place) => _ = place.insert(more),
+            Entry::Occupied(mut place) => {
+                let counted = place.get_mut();
+                counted.first_step = counted.first_step.min(more.first_step);
+                counted.last_step = counted.last_step.max(more.last_step);
+                counted.histogram = std::mem::take(&mut counted.histogram).merged(&more.histogram);
+            }
         }
     }
-    let frame = |(&(tensor, quantity), (histogram, first, last)): (&(u32, u32), &(Histogram, i64, i64))| {
-        let (bins, counts): (Vec<i32>, Vec<i64>) = histogram.bins().map(|(bin, count)| (bin, count as i64)).unzip();
-        let frame = df![
-            "tensor" => vec![tensor; bins.len()],
-            "quantity" => vec![quantity; bins.len()],
-            "first_step" => vec![*first; bins.len()],
-            "last_step" => vec![*last; bins.len()],
-            "bin" => bins,
-            "count" => counts,
-        ];
-        frame.map(DataFrame::lazy)
-    };
-    let frames: PolarsResult<Vec<LazyFrame>> = found.iter().map(frame).collect();
-    frames.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })
-}
 
-fn added_over_steps(counts: LazyFrame) -> LazyFrame {
-    counts.group_by([col("tensor"), col("quantity"), col("bin")]).agg([
-        col("first_step").min(),
-        col("last_step").max(),
-        col("count").sum(),
-    ])
-}
-
-fn finished_table(run: &Run, scope: Scope, counts: LazyFrame) -> PolarsResult<DataFrame> {
-    let counts = match scope {
-        Scope::Tensor => counts,
-        Scope::Run => counts.with_column(lit(NULL).cast(DataType::UInt32).alias("tensor")),
-    };
-    let key = || [col("tensor"), col("quantity")];
-    let total = col("count").sum().over(key())?;
-    let per_decade = lit(f64::from(BINS_PER_DECADE));
-    let table = added_over_steps(counts)
-        .with_columns([
-            col("first_step").min().over(key())?,
-            col("last_step").max().over(key())?,
-            (col("count").cast(DataType::Float64) * per_decade / total).alias("density"),
-        ])
-        .sort(["tensor", "quantity", "bin"], SortMultipleOptions::default())
-        .collect()?;
-    with_names_and_edges(run, table)
-}
-
-/// Gives bins their edges, and everything its name.
-fn with_names_and_edges(run: &Run, mut table: DataFrame) -> PolarsResult<DataFrame> {
-    for (name, offset) in [("lower", 0), ("upper", 1)] {
-        let edge = |bin: Option<i32>| bin.map(|bin| bins::lower_edge(bin + offset, BINS_PER_DECADE));
-        let edges: Float64Chunked = table.column("bin")?.i32()?.iter().map(edge).collect();
-        table.with_column(edges.with_name(name.into()).into_column())?;
+    fn merged(mut self, other: Self) -> Self {
+        other.found.into_iter().for_each(|(key, more)| self.add(key, more));
+        self
     }
-    with_names(run, table)?.select([
-        "run",
-        "tensor",
-        "quantity",
-        "first_step",
-        "last_step",
-        "bin",
-        "lower",
-        "upper",
-        "count",
-        "density",
-    ])
-}
-
-/// Replaces indices into the manifest by names, and adds the run's.
-pub(crate) fn with_names(run: &Run, mut table: DataFrame) -> PolarsResult<DataFrame> {
-    let manifest = run.manifest();
-    let tensors = names(&table, "tensor", |index| &manifest.tensors[index].name)?;
-    let quantities = names(&table, "quantity", |index| &manifest.quantities[index])?;
-    let run = StringChunked::full("run".into(), &manifest.run, table.height()).into_column();
-    for column in [run, tensors, quantities] {
-        table.with_column(column)?;
-    }
-    Ok(table)
-}
-
-fn names<'a>(table: &DataFrame, column: &str, name: impl Fn(usize) -> &'a String) -> PolarsResult<Column> {
-    let indices = table.column(column)?.u32()?;
-    let names: StringChunked = indices.iter().map(|index| index.map(|index| name(index as usize).as_str())).collect();
-    Ok(names.with_name(column.into()).into_column())
 }

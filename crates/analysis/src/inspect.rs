@@ -4,7 +4,6 @@ use epsiloscope_format::{Run, Table, TensorBatch};
 use polars::prelude::*;
 
 use crate::error::AnalysisError;
-use crate::histograms::with_names;
 use crate::replay::not_recorded;
 
 /// One row per table of the run: its part files, rows, bytes and steps.
@@ -153,4 +152,22 @@ fn health(run: &Run, rows: LazyFrame) -> PolarsResult<DataFrame> {
         "max",
         "rms",
     ])
+}
+
+/// Replaces indices into the manifest by names, and adds the run's.
+fn with_names(run: &Run, mut table: DataFrame) -> PolarsResult<DataFrame> {
+    let manifest = run.manifest();
+    let tensors = names(&table, "tensor", |index| &manifest.tensors[index].name)?;
+    let quantities = names(&table, "quantity", |index| &manifest.quantities[index])?;
+    let run = StringChunked::full("run".into(), &manifest.run, table.height()).into_column();
+    for column in [run, tensors, quantities] {
+        table.with_column(column)?;
+    }
+    Ok(table)
+}
+
+fn names<'a>(table: &DataFrame, column: &str, name: impl Fn(usize) -> &'a String) -> PolarsResult<Column> {
+    let indices = table.column(column)?.u32()?;
+    let names: StringChunked = indices.iter().map(|index| index.map(|index| name(index as usize).as_str())).collect();
+    Ok(names.with_name(column.into()).into_column())
 }

@@ -165,11 +165,6 @@ impl Shard {
     }
 }
 
-/// Runs of rows with the same step, tensor and quantity.
-pub(crate) fn segments(batch: &MagnitudeBatch) -> impl Iterator<Item = Range<usize>> + '_ {
-    segments_in(batch, 0..batch.step.len())
-}
-
 /// The same among some of the rows.
 pub(crate) fn segments_in(batch: &MagnitudeBatch, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
     let step = batch.step.values();

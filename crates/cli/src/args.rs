@@ -10,8 +10,12 @@ use epsiloscope_moments::Convention;
 use epsiloscope_report::Format;
 
 use crate::candidates::CandidatesArgs;
+use crate::compact::CompactArgs;
+use crate::diff::DiffArgs;
 use crate::drift::{DriftArgs, SpreadArgs};
 use crate::estimate::EstimateArgs;
+use crate::histogram::HistogramArgs;
+use crate::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +25,9 @@ Examples:
   epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
+  epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
+  epsiloscope verify runs/*                     whether runs are sound
+  epsiloscope compact runs/mine                 many small part files into few
   epsiloscope record train --out runs/mine      train a network and record it
 ";
 
@@ -46,6 +53,12 @@ pub(crate) enum Command {
     Histogram(HistogramArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
+    /// Say how far the magnitudes of two runs lie apart
+    Diff(DiffArgs),
+    /// Check runs: files, digests, rows and sums; repairs nothing
+    Verify(VerifyArgs),
+    /// Rewrite the many small part files of runs into few
+    Compact(CompactArgs),
     /// Train a reference network and record it, by the separate program epsiloscope-record
     #[command(disable_help_flag = true)]
     Record(RecordArgs),
@@ -56,7 +69,8 @@ pub(crate) enum Command {
 /// Runs to read.
 #[derive(clap::Args)]
 pub(crate) struct RunsArg {
-    /// Directories of recorded runs, or directories that contain some
+    /// Recorded runs, folders that contain some, patterns such as 'runs/**/seed-*', all of it also as URLs (s3://,
+    /// gs://, az://, https://); - for names on standard input
     #[arg(required = true, value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
 }
@@ -110,29 +124,6 @@ pub(crate) fn distinct<T: Clone, K: Ord>(values: &[T], place: impl Fn(&T) -> K +
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
-  epsiloscope histogram runs/* --out analysis
-  epsiloscope histogram runs/mine --per run --format csv > histogram.csv
-  duckdb -c \"FROM 'analysis/histograms/*/*.parquet'\"
-")]
-pub(crate) struct HistogramArgs {
-    #[command(flatten)]
-    pub(crate) runs: RunsArg,
-    /// Write DIR/histograms/run=NAME/part-0.parquet instead of printing
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// One histogram per tensor, or one over all tensors of a run
-    #[arg(long, value_enum, default_value_t = Per::Tensor)]
-    pub(crate) per: Per,
-    /// Which table of the run to count [default: histograms where present, else magnitudes]
-    #[arg(long, value_enum, value_name = "TABLE")]
-    pub(crate) from: Option<From>,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
-}
-
-#[derive(clap::Args)]
-#[command(before_help = "\
-Examples:
   epsiloscope inspect runs/mine
   epsiloscope inspect runs/mine --view tensors --format json
   epsiloscope inspect runs/mine --view steps --format csv > steps.csv
@@ -172,12 +163,6 @@ pub(crate) struct FormatArg {
 pub(crate) enum Per {
     Run,
     Tensor,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum From {
-    Histograms,
-    Magnitudes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

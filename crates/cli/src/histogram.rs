@@ -4,49 +4,111 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use epsiloscope_analysis::{Origin, Scope, histograms};
-use epsiloscope_format::publish;
-use epsiloscope_report::{Format, encode_parquet};
+use clap::ValueEnum;
+use epsiloscope_analysis::histogram_tables::histogram_table;
+use epsiloscope_analysis::{HistogramOptions, Origin, Scope, Window, histograms};
+use epsiloscope_format::{Run, publish};
+use epsiloscope_histogram::bins;
+use epsiloscope_report::encode_parquet;
 use polars::prelude::{DataFrame, NamedFrom, Series};
 
-use crate::args::{From, HistogramArgs, Per};
+use crate::args::{FormatArg, RunsArg};
 use crate::output;
 use crate::runs::for_each;
 
+#[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  epsiloscope histogram runs/* --out analysis
+  epsiloscope histogram runs/mine --per run --format csv > histogram.csv
+  epsiloscope histogram runs/mine --per layer --window epoch --bins-per-decade 4 --quantity gradient
+  duckdb -c \"FROM 'analysis/histograms/*/*.parquet'\"
+")]
+pub(crate) struct HistogramArgs {
+    #[command(flatten)]
+    runs: RunsArg,
+    /// Write DIR/histograms/run=NAME/part-0.parquet instead of printing
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// One histogram per tensor, per layer (tensors whose names agree up to the last dot), per kind (weight, bias, norm,
+    /// embedding; by name), or one over all tensors: tensor, layer, kind or run
+    #[arg(long, default_value_t = Scope::Tensor, value_name = "SCOPE")]
+    per: Scope,
+    /// Quantities, such as gradient or critical_epsilon.adam [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    quantity: Vec<String>,
+    /// Steps to add: run, epoch, N (every N steps), or A..B (steps A to B)
+    #[arg(long, default_value_t = Window::Run, value_name = "WINDOW")]
+    window: Window,
+    /// 1, 2, 4, 5, 8, 10, 20 or 40
+    #[arg(long, default_value_t = bins::BINS_PER_DECADE, value_parser = bins_per_decade, value_name = "N")]
+    bins_per_decade: u32,
+    /// Which table of the run to count [default: histograms where present, else magnitudes]
+    #[arg(long, value_enum, value_name = "TABLE")]
+    from: Option<From>,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum From {
+    Histograms,
+    Magnitudes,
+}
+
 pub(crate) fn run(args: &HistogramArgs) -> anyhow::Result<ExitCode> {
     output::refuse_binary_terminal(args.format.format)?;
-    let scope = match args.per {
-        Per::Run => Scope::Run,
-        Per::Tensor => Scope::Tensor,
-    };
-    let origin = args.from.map(|from| match from {
-        From::Histograms => Origin::Histograms,
-        From::Magnitudes => Origin::Magnitudes,
-    });
+    let options = options(args);
+    let table = |run: &Run| Ok(histogram_table(&histograms(run, &options)?)?);
     match &args.out {
-        Some(out) => write_data_set(args, out, scope, origin),
-        None => print(args, args.format.format, scope, origin),
+        Some(out) => write_data_set(args, out, table),
+        None => {
+            let outcome = for_each(&args.runs.runs, table);
+            if let Some(frame) = output::stacked(outcome.results)? {
+                output::print(&frame, args.format.format)?;
+            }
+            Ok(output::status(outcome.any_fault))
+        }
     }
 }
 
-fn print(args: &HistogramArgs, format: Format, scope: Scope, origin: Option<Origin>) -> anyhow::Result<ExitCode> {
-    let outcome = for_each(&args.runs.runs, |run| Ok(histograms(run, scope, origin)?));
-    if let Some(frame) = output::stacked(outcome.results)? {
-        output::print(&frame, format)?;
+fn options(args: &HistogramArgs) -> HistogramOptions {
+    let origin = |from| match from {
+        From::Histograms => Origin::Histograms,
+        From::Magnitudes => Origin::Magnitudes,
+    };
+    HistogramOptions {
+        scope: args.per,
+        window: args.window,
+        quantities: args.quantity.clone(),
+        bins_per_decade: args.bins_per_decade,
+        origin: args.from.map(origin),
     }
-    Ok(output::status(outcome.any_fault))
+}
+
+fn bins_per_decade(text: &str) -> Result<u32, String> {
+    let divisor = text.parse().ok().filter(|&number| bins::divides(number));
+    divisor.ok_or_else(|| format!("expected a divisor of {}", bins::BINS_PER_DECADE))
 }
 
 /// One file per run in hive style; what is printed is the list of files.
-fn write_data_set(args: &HistogramArgs, out: &Path, scope: Scope, origin: Option<Origin>) -> anyhow::Result<ExitCode> {
+fn write_data_set(
+    args: &HistogramArgs,
+    out: &Path,
+    table: impl Fn(&Run) -> anyhow::Result<DataFrame> + Sync,
+) -> anyhow::Result<ExitCode> {
     let root = out.join("histograms");
     fs_err::create_dir_all(&root)?;
     let outcome = for_each(&args.runs.runs, |run| {
-        let frame = histograms(run, scope, origin)?;
+        let frame = table(run)?;
         let dir = root.join(partition(&run.manifest().run));
         fs_err::create_dir_all(&dir)?;
         // The partition's name says which run it is; the column inside would be a second answer.
-        let bytes = encode_parquet(&frame.drop("run")?, &[("epsiloscope.table", "histograms".to_owned())])?;
+        let metadata = [
+            ("epsiloscope.table", "histograms".to_owned()),
+            ("epsiloscope.bins_per_decade", args.bins_per_decade.to_string()),
+        ];
+        let bytes = encode_parquet(&frame.drop("run")?, &metadata)?;
         let file = "part-0.parquet";
         publish(&dir, file, &bytes).with_context(|| dir.join(file).display().to_string())?;
         Ok((dir.join(file), frame.height(), bytes.len()))

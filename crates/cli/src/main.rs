@@ -2,7 +2,9 @@
 
 mod args;
 mod candidates;
+mod compact;
 mod completions;
+mod diff;
 mod drift;
 mod estimate;
 mod histogram;
@@ -10,6 +12,7 @@ mod inspect;
 mod output;
 mod record;
 mod runs;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -33,6 +36,9 @@ fn main() -> ExitCode {
         Command::Spread(args) => drift::run_spread(&args),
         Command::Histogram(args) => histogram::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Compact(args) => compact::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

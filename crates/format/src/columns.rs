@@ -1,12 +1,13 @@
 //! Decoded rows of a run as plain columns: names become indices into the manifest.
 
+use std::ops::Range;
 use std::path::Path;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, BooleanArray, DictionaryArray, Float32Array, Float64Array, Int32Array,
     Int64Array, PrimitiveArray, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use arrow::buffer::BooleanBuffer;
+use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 
 use crate::error::FormatError;
@@ -25,9 +26,30 @@ pub struct MagnitudeBatch {
     /// Index into the flattened tensor.
     pub element: Int64Array,
     /// Absolute value; NaN where the file has null.
-    pub magnitude: Vec<f32>,
+    pub magnitude: ScalarBuffer<f32>,
     /// Whether the value is below zero; false where signs were not kept.
     pub negative: BooleanBuffer,
+}
+
+/// Rows one after the other with the same step, tensor and quantity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Optimizer step.
+    pub step: i64,
+    /// Index into [`Manifest::tensors`].
+    pub tensor: u32,
+    /// Index into [`Manifest::quantities`].
+    pub quantity: u32,
+    /// The rows of the batch.
+    pub rows: Range<usize>,
+}
+
+/// Magnitudes alone, segment by segment. A tensor may go on in the next batch.
+pub struct ValueBatch {
+    /// All rows of the batch, in order.
+    pub segments: Vec<Segment>,
+    /// Absolute value; NaN where the file has null.
+    pub magnitude: ScalarBuffer<f32>,
 }
 
 /// Rows of `histograms`, sorted by step, tensor, quantity, bin.
@@ -108,11 +130,6 @@ pub(crate) struct Source<'a> {
 
 impl MagnitudeBatch {
     pub(crate) fn new(source: &Source<'_>) -> Result<Self, FormatError> {
-        let magnitude: PrimitiveArray<Float32Type> = source.primitive("magnitude")?;
-        let magnitude = match magnitude.null_count() {
-            0 => magnitude.values().to_vec(),
-            _ => magnitude.iter().map(|value| value.unwrap_or(f32::NAN)).collect(),
-        };
         let negative: BooleanArray = source.typed("negative")?;
         let negative = match negative.nulls() {
             None => negative.values().clone(),
@@ -124,13 +141,44 @@ impl MagnitudeBatch {
             tensor: source.tensors()?,
             quantity: source.quantities()?,
             element: source.primitive::<Int64Type>("element")?,
-            magnitude,
+            magnitude: source.magnitudes()?,
             negative,
         })
     }
 }
 
+impl ValueBatch {
+    /// What it is made of.
+    pub(crate) const COLUMNS: [&'static str; 4] = ["step", "tensor", "quantity", "magnitude"];
+
+    pub(crate) fn new(source: &Source<'_>) -> Result<Self, FormatError> {
+        let step = source.primitive::<Int64Type>("step")?;
+        let (tensor, quantity) = (source.tensor_names()?, source.quantity_names()?);
+        let segment = |rows: Range<usize>| {
+            Ok(Segment {
+                step: step.value(rows.start),
+                tensor: tensor.index(rows.start)?,
+                quantity: quantity.index(rows.start)?,
+                rows,
+            })
+        };
+        let segments = segments(step.values(), &tensor.keys, &quantity.keys).into_iter().map(segment);
+        Ok(Self { segments: segments.collect::<Result<_, FormatError>>()?, magnitude: source.magnitudes()? })
+    }
+}
+
 impl HistogramBatch {
+    /// The rows of each step, tensor and quantity.
+    pub fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
+        let segment = |rows: Range<usize>| Segment {
+            step: self.step.value(rows.start),
+            tensor: self.tensor[rows.start],
+            quantity: self.quantity[rows.start],
+            rows,
+        };
+        segments(self.step.values(), &self.tensor, &self.quantity).into_iter().map(segment)
+    }
+
     pub(crate) fn new(source: &Source<'_>) -> Result<Self, FormatError> {
         let batch = Self {
             step: source.primitive::<Int64Type>("step")?,
@@ -213,28 +261,123 @@ impl Source<'_> {
         self.typed(name)
     }
 
+    fn magnitudes(&self) -> Result<ScalarBuffer<f32>, FormatError> {
+        let magnitude: PrimitiveArray<Float32Type> = self.primitive("magnitude")?;
+        Ok(match magnitude.null_count() {
+            0 => magnitude.values().clone(),
+            _ => magnitude.iter().map(|value| value.unwrap_or(f32::NAN)).collect(),
+        })
+    }
+
     fn tensors(&self) -> Result<Vec<u32>, FormatError> {
-        let tensors = &self.manifest.tensors;
-        self.indices("tensor", |name| tensors.binary_search_by(|tensor| tensor.name.as_str().cmp(name)).ok())
+        self.tensor_names()?.indices()
     }
 
     fn quantities(&self) -> Result<Vec<u32>, FormatError> {
-        let quantities = &self.manifest.quantities;
-        self.indices("quantity", |name| quantities.iter().position(|quantity| quantity == name))
+        self.quantity_names()?.indices()
     }
 
-    /// A column of names as indices into the manifest: one look-up per distinct name.
-    fn indices(&self, column: &str, find: impl Fn(&str) -> Option<usize>) -> Result<Vec<u32>, FormatError> {
+    fn tensor_names(&self) -> Result<Names<'_>, FormatError> {
+        let tensors = &self.manifest.tensors;
+        self.names("tensor", |name| tensors.binary_search_by(|tensor| tensor.name.as_str().cmp(name)).ok())
+    }
+
+    fn quantity_names(&self) -> Result<Names<'_>, FormatError> {
+        let quantities = &self.manifest.quantities;
+        self.names("quantity", |name| quantities.iter().position(|quantity| quantity == name))
+    }
+
+    /// A column of names: one look-up per distinct name.
+    fn names(&self, column: &'static str, find: impl Fn(&str) -> Option<usize>) -> Result<Names<'_>, FormatError> {
         let names: DictionaryArray<Int32Type> = self.typed(column)?;
-        let Some(values) = names.values().as_any().downcast_ref::<StringArray>() else {
+        let Some(values) = names.values().as_any().downcast_ref::<StringArray>().cloned() else {
             return Err(self.fault(format!("column {column} has an unexpected type")));
         };
-        let known: Vec<Option<usize>> = values.iter().map(|name| name.and_then(&find)).collect();
-        let index = |&key: &i32| {
-            known[key as usize]
-                .map(|index| index as u32)
-                .ok_or_else(|| self.fault(format!("{column} {:?} is not in the manifest", values.value(key as usize))))
-        };
-        names.keys().values().iter().map(index).collect()
+        let known = values.iter().map(|name| name.and_then(&find).map(|index| index as u32)).collect();
+        Ok(Names { source: self, column, keys: names.keys().values().clone(), values, known })
+    }
+}
+
+/// A column of names that stand in the manifest.
+struct Names<'a> {
+    source: &'a Source<'a>,
+    column: &'static str,
+    /// One per row.
+    keys: ScalarBuffer<i32>,
+    values: StringArray,
+    /// The index into the manifest of each of `values`.
+    known: Vec<Option<u32>>,
+}
+
+impl Names<'_> {
+    /// The index into the manifest of a row's name.
+    fn index(&self, row: usize) -> Result<u32, FormatError> {
+        let key = self.keys[row] as usize;
+        self.known.get(key).copied().flatten().ok_or_else(|| {
+            let name = if key < self.values.len() { self.values.value(key) } else { "" };
+            self.source.fault(format!("{} {name:?} is not in the manifest", self.column))
+        })
+    }
+
+    fn indices(&self) -> Result<Vec<u32>, FormatError> {
+        (0..self.keys.len()).map(|row| self.index(row)).collect()
+    }
+}
+
+/// Rows one after the other with the same three keys.
+fn segments<K: Copy + PartialEq>(step: &[i64], tensor: &[K], quantity: &[K]) -> Vec<Range<usize>> {
+    let mut segments = Vec::new();
+    // Where the present value of each key ends, so that each column is looked at once.
+    let (mut step_end, mut tensor_end, mut quantity_end) = (0, 0, 0);
+    let mut start = 0;
+    while start < step.len() {
+        extend_run(step, start, &mut step_end);
+        extend_run(tensor, start, &mut tensor_end);
+        extend_run(quantity, start, &mut quantity_end);
+        let end = step_end.min(tensor_end).min(quantity_end);
+        segments.push(start..end);
+        start = end;
+    }
+    segments
+}
+
+/// Moves `end`, if it has been reached, to where the values from `start` on cease to be the same.
+fn extend_run<K: Copy + PartialEq>(values: &[K], start: usize, end: &mut usize) {
+    /// Rows compared without a branch in between.
+    const CHUNK: usize = 64;
+    if start < *end {
+        return;
+    }
+    let (first, rest) = (values[start], &values[start..]);
+    let is_uniform = |chunk: &&[K]| !chunk.iter().fold(false, |differs, value| differs | (*value != first));
+    let uniform: usize = rest.chunks(CHUNK).take_while(is_uniform).map(<[K]>::len).sum();
+    *end = start + uniform + rest[uniform..].iter().take_while(|value| **value == first).count();
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn prop_segments_are_the_runs_of_equal_keys(
+            runs in prop::collection::vec((1i64..3, 0u32..2, 0u32..2, 1usize..200), 0..20),
+        ) {
+            let repeat = |&(step, tensor, quantity, len)| std::iter::repeat_n((step, tensor, quantity), len);
+            let rows: Vec<(i64, u32, u32)> = runs.iter().flat_map(repeat).collect();
+            let step: Vec<i64> = rows.iter().map(|row| row.0).collect();
+            let tensor: Vec<u32> = rows.iter().map(|row| row.1).collect();
+            let quantity: Vec<u32> = rows.iter().map(|row| row.2).collect();
+            let mut expected: Vec<Range<usize>> = Vec::new();
+            for row in 0..rows.len() {
+                match expected.last_mut() {
+                    Some(last) if rows[last.start] == rows[row] => last.end = row + 1,
+                    _ => expected.push(row..row + 1),
+                }
+            }
+            prop_assert_eq!(segments(&step, &tensor, &quantity), expected);
+        }
     }
 }

@@ -339,7 +339,7 @@ pub struct Software {
 }
 
 /// What a finished run amounts to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Totals {
     /// Steps recorded.
@@ -367,6 +367,11 @@ impl Totals {
         total.rows += part.rows;
         total.bytes += part.bytes;
         self.steps += if part.table == Table::Steps { part.rows } else { 0 };
+    }
+
+    /// Counts parts as well.
+    pub fn extend<'a>(&mut self, parts: impl IntoIterator<Item = &'a PartEntry>) {
+        parts.into_iter().for_each(|part| self.add(part));
     }
 }
 
@@ -422,7 +427,7 @@ impl Manifest {
     }
 
     /// Whether the bins of a quantity are written.
-    pub(crate) fn histograms_hold(&self, quantity: usize) -> bool {
+    pub fn histograms_hold(&self, quantity: usize) -> bool {
         self.histograms || self.quantities[quantity] != crate::GRADIENT
     }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding as ParquetEncoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
@@ -45,20 +45,24 @@ pub(crate) fn part_metadata(table: Table, manifest: &Manifest) -> [(&'static str
     ]
 }
 
-/// Encodes rows that were decoded from parts of the same table.
+/// Encodes rows that were decoded from parts of the same table, for the file at `path`, as they come.
 ///
 /// # Errors
-/// What the Parquet library finds.
+/// [`FormatError::Parquet`] with what the Parquet library finds, and whatever the rows come with.
 pub(crate) fn encode_batches(
     table: Table,
+    path: &Path,
     metadata: &[(&str, String)],
-    batches: &[RecordBatch],
-) -> Result<Vec<u8>, ParquetError> {
+    batches: impl IntoIterator<Item = Result<RecordBatch, FormatError>>,
+) -> Result<Vec<u8>, FormatError> {
+    let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
     let options =
         ArrowWriterOptions::new().with_properties(part_properties(table, metadata)).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), table.arrow_schema(), options)?;
-    batches.iter().try_for_each(|batch| writer.write(batch))?;
-    writer.into_inner()
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), table.arrow_schema(), options).map_err(parquet)?;
+    for batch in batches {
+        writer.write(&batch?).map_err(parquet)?;
+    }
+    writer.into_inner().map_err(parquet)
 }
 
 /// Encodes any table of results: dictionaries for text, everything else plain, ZSTD.
@@ -94,7 +98,9 @@ fn properties(metadata: &[(&str, String)], sorted_by: usize) -> WriterProperties
         ("epsiloscope.schema_version", SCHEMA_VERSION.to_string()),
         ("epsiloscope.bins_per_decade", epsiloscope_histogram::BINS_PER_DECADE.to_string()),
     ];
-    let pairs = own.iter().chain(metadata).map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
+    let is_own = |key: &str| !metadata.iter().any(|(other, _)| *other == key);
+    let own = own.iter().filter(|(key, _)| is_own(key));
+    let pairs = own.chain(metadata).map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
     let ascending = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: false };
     let sorting: Vec<SortingColumn> = (0..sorted_by as i32).map(ascending).collect();
     WriterProperties::builder()
@@ -118,8 +124,8 @@ fn with_encoding(properties: WriterPropertiesBuilder, column: &Column) -> Writer
     }
 }
 
-/// Opens a part of `table` held in memory, after checking its columns; with it, the number of rows that its footer
-/// states.
+/// Opens a part of `table` held in memory, after checking its columns, to read all of them or those named; with it, the
+/// number of rows that its footer states.
 ///
 /// # Errors
 /// [`FormatError::Parquet`] if it is none, [`FormatError::Column`] if a column is missing or of another type.
@@ -127,6 +133,7 @@ pub(crate) fn open_table(
     table: Table,
     path: &Path,
     bytes: Vec<u8>,
+    columns: Option<&[&str]>,
 ) -> Result<(u64, ParquetRecordBatchReader), FormatError> {
     let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -134,10 +141,14 @@ pub(crate) fn open_table(
     let found = ArrowReaderMetadata::load(&bytes, options.clone()).map_err(parquet)?;
     let schema = check_columns(table, path, found.schema())?;
     let rows = u64::try_from(found.metadata().file_metadata().num_rows()).unwrap_or(0);
+    let parquet_schema = found.metadata().file_metadata().schema_descr();
+    let projection = columns
+        .map_or_else(ProjectionMask::all, |columns| ProjectionMask::columns(parquet_schema, columns.iter().copied()));
     // The same footer, read with our types.
     let typed = ArrowReaderMetadata::try_new(Arc::clone(found.metadata()), options.with_schema(schema));
     let reader = typed.and_then(|typed| {
-        ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, typed).with_batch_size(BATCH_ROWS).build()
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, typed).with_projection(projection);
+        builder.with_batch_size(BATCH_ROWS).build()
     });
     Ok((rows, reader.map_err(parquet)?))
 }

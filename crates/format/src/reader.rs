@@ -1,6 +1,7 @@
 //! The checked reader: opens what the lists of parts name and what matches its digest, nothing else.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Source, StepBa
 use crate::error::FormatError;
 use crate::manifest::{Manifest, Status};
 use crate::parquet_file;
+use crate::part_reader::Part;
 use crate::parts::{self, Commit, PartEntry};
 use crate::schema::Table;
 use crate::storage::{Local, Storage};
@@ -74,6 +76,11 @@ impl Run {
         self.storage.root()
     }
 
+    /// Where its files are.
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
     /// Calls the run something else for as long as it is open; nothing is written.
     pub fn rename(&mut self, name: String) {
         self.manifest.run = name;
@@ -127,7 +134,16 @@ impl Run {
         self.ranked_parts(table).map(|(_, part)| part)
     }
 
-    fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
+    /// The part files of a table that hold any of some steps, in the order of [`parts`](Self::parts).
+    pub fn parts_at(&self, table: Table, steps: &RangeInclusive<i64>) -> Vec<Part<'_>> {
+        self.ranked_parts(table)
+            .filter(|(_, entry)| entry.first_step <= *steps.end() && *steps.start() <= entry.last_step)
+            .map(|(rank, entry)| Part { run: self, rank: rank as u32, entry })
+            .collect()
+    }
+
+    /// The listed part files of a table, each with its rank.
+    pub fn ranked_parts(&self, table: Table) -> impl Iterator<Item = (usize, &PartEntry)> {
         let ranked =
             self.ranks.iter().enumerate().flat_map(|(rank, found)| found.parts.iter().map(move |part| (rank, part)));
         ranked.filter(move |(_, part)| part.table == table)
@@ -211,13 +227,10 @@ impl Run {
         decode: fn(&Source<'_>) -> Result<T, FormatError>,
     ) -> impl Iterator<Item = Result<T, FormatError>> {
         let parts = self.ranked_parts(table).filter(move |&(rank, part)| wanted(rank as u32, part));
-        parts.flat_map(move |(rank, part)| match read_part(&*self.storage, part, self.last_step) {
+        let parts = parts.map(|(rank, entry)| Part { run: self, rank: rank as u32, entry });
+        parts.flat_map(move |part| match part.decode(None, decode) {
             Err(fault) => vec![Err(fault)],
-            Ok(batches) => {
-                let path = self.dir().join(part.relative_path());
-                let source = |batch| Source { batch, path: &path, manifest: &self.manifest, rank: rank as u32 };
-                batches.iter().map(|batch| decode(&source(batch))).collect()
-            }
+            Ok(batches) => batches.into_iter().map(Ok).collect(),
         })
     }
 }
@@ -226,16 +239,17 @@ fn any_part(_rank: u32, _part: &PartEntry) -> bool {
     true
 }
 
-/// A part's rows up to a step, after checking its length, digest, columns and number of rows.
+/// A part's rows up to a step, after checking its length, digest, columns and number of rows; all columns, or those named.
 pub(crate) fn read_part(
     storage: &dyn Storage,
     part: &PartEntry,
+    columns: Option<&[&str]>,
     last_step: i64,
 ) -> Result<Vec<RecordBatch>, FormatError> {
     let (path, bytes) = part_bytes(storage, part)?;
     part.check(&path, &bytes)?;
     let content = |reason| FormatError::Content { path: path.clone(), reason };
-    let (rows, reader) = parquet_file::open_table(part.table, &path, bytes)?;
+    let (rows, reader) = parquet_file::open_table(part.table, &path, bytes, columns)?;
     if rows != part.rows {
         return Err(content(format!("{rows} rows: expected {}, as listed", part.rows)));
     }

@@ -80,7 +80,7 @@ impl Storage for Local {
 
     fn list(&self, folder: &Path) -> Result<Vec<String>, FormatError> {
         let opened = self.open(folder, OFlags::DIRECTORY)?;
-        let fault = |errno| io_fault(&self.dir.join(folder), errno);
+        let fault = |errno| io_fault(opened.path(), errno);
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&opened).map_err(fault)? {
             let name = entry.map_err(fault)?.file_name().to_string_lossy().into_owned();

@@ -3,7 +3,6 @@
 //! Rows are buffered per table and published together; then one line in the list of parts says up to which step the run
 //! is complete. What crashes and failing disks lose, the crate's first page says.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -134,7 +133,7 @@ impl RunWriter {
             next_part: 0,
             through: 0,
             dropped_before: 0,
-            totals: Totals { steps: 0, tables: BTreeMap::new() },
+            totals: Totals::default(),
             is_failing: false,
             is_list_whole: true,
             _lock: lock,
@@ -322,7 +321,7 @@ impl RunWriter {
         let commit = waiting.commit.clone();
         self.list(&commit)?;
         self.unpublished = None;
-        commit.parts.iter().for_each(|part| self.totals.add(part));
+        self.totals.extend(&commit.parts);
         Ok(())
     }
 

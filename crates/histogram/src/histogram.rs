@@ -67,11 +67,9 @@ impl Histogram {
     /// # Panics
     /// If a bin lies outside [`bins::MIN_BIN`]`..=`[`bins::MAX_BIN`].
     pub fn from_bins(pairs: impl IntoIterator<Item = (i32, u64)>) -> Self {
-        let mut counts = vec![0; (bins::MAX_BIN - bins::MIN_BIN + 1) as usize];
-        for (bin, count) in pairs {
-            counts[(bin - bins::MIN_BIN) as usize] += count;
-        }
-        Self::from_counts(bins::MIN_BIN, &counts, [0; 4])
+        let mut histogram = Self::default();
+        histogram.extend(pairs);
+        histogram
     }
 
     /// This histogram with its counts of zeros, NaN, +∞ and −∞, in this order, replaced.
@@ -140,10 +138,7 @@ impl Histogram {
     #[must_use]
     pub fn merged(mut self, other: &Self) -> Self {
         assert_eq!(self.bins_per_decade, other.bins_per_decade, "histograms of different bin widths do not add");
-        self.cover(other.first_bin, other.counts.len());
-        for (bin, count) in other.bins() {
-            self.counts[(bin - self.first_bin) as usize] += count;
-        }
+        self.extend(other.bins());
         self.zeros += other.zeros;
         self.nan += other.nan;
         self.pos_inf += other.pos_inf;
@@ -206,20 +201,36 @@ impl Histogram {
         None
     }
 
-    /// Extends `counts` so that bins `first_bin..first_bin + len` have a place.
-    fn cover(&mut self, first_bin: i32, len: usize) {
-        if len == 0 {
-            return;
-        }
+    /// Extends `counts` so that a bin has a place.
+    fn cover(&mut self, bin: i32) {
+        let factor = (BINS_PER_DECADE / self.bins_per_decade) as i32;
+        let floats = bins::MIN_BIN.div_euclid(factor)..=bins::MAX_BIN.div_euclid(factor);
+        assert!(floats.contains(&bin), "bin {bin} holds no float");
         if self.counts.is_empty() {
-            self.first_bin = first_bin;
+            self.first_bin = bin;
         }
-        if first_bin < self.first_bin {
-            let missing = (self.first_bin - first_bin) as usize;
+        if bin < self.first_bin {
+            let missing = (self.first_bin - bin) as usize;
             self.counts.splice(0..0, std::iter::repeat_n(0, missing));
-            self.first_bin = first_bin;
+            self.first_bin = bin;
         }
-        let end = (first_bin - self.first_bin) as usize + len;
+        let end = (bin - self.first_bin) as usize + 1;
         self.counts.resize(self.counts.len().max(end), 0);
+    }
+}
+
+/// Adds `(bin, count)` pairs, in any order.
+///
+/// # Panics
+/// If a bin is that of no float.
+impl Extend<(i32, u64)> for Histogram {
+    fn extend<I: IntoIterator<Item = (i32, u64)>>(&mut self, pairs: I) {
+        // A count of zero must not stand at either end.
+        for (bin, count) in pairs.into_iter().filter(|&(_, count)| count != 0) {
+            if !(self.first_bin..self.first_bin + self.counts.len() as i32).contains(&bin) {
+                self.cover(bin);
+            }
+            self.counts[(bin - self.first_bin) as usize] += count;
+        }
     }
 }

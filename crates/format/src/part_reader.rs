@@ -1,0 +1,55 @@
+//! One part file of a run, read apart from the others: parts can be decoded on several threads, and those of steps that
+//! are not asked for left alone.
+
+use crate::columns::{HistogramBatch, Source, TensorBatch, ValueBatch};
+use crate::error::FormatError;
+use crate::parts::PartEntry;
+use crate::reader::{Run, read_part};
+
+/// A listed part file of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) rank: u32,
+    pub(crate) entry: &'a PartEntry,
+}
+
+impl Part<'_> {
+    /// The magnitudes of a part of `magnitudes`, without the elements and signs they belong to: those columns are not
+    /// decoded.
+    ///
+    /// # Errors
+    /// [`FormatError`], naming the file and what was expected.
+    pub fn values(&self) -> Result<Vec<ValueBatch>, FormatError> {
+        self.decode(Some(&ValueBatch::COLUMNS), ValueBatch::new)
+    }
+
+    /// The rows of a part of `histograms`.
+    ///
+    /// # Errors
+    /// [`FormatError`], naming the file and what was expected.
+    pub fn histograms(&self) -> Result<Vec<HistogramBatch>, FormatError> {
+        self.decode(None, HistogramBatch::new)
+    }
+
+    /// The rows of a part of `tensors`.
+    ///
+    /// # Errors
+    /// [`FormatError`], naming the file and what was expected.
+    pub fn tensors(&self) -> Result<Vec<TensorBatch>, FormatError> {
+        self.decode(None, TensorBatch::new)
+    }
+
+    /// Rows up to the run's last complete step; of the columns named, if any are.
+    pub(crate) fn decode<T>(
+        &self,
+        columns: Option<&[&str]>,
+        decode: fn(&Source<'_>) -> Result<T, FormatError>,
+    ) -> Result<Vec<T>, FormatError> {
+        let Self { run, rank, entry } = *self;
+        let batches = read_part(run.storage(), entry, columns, run.last_step())?;
+        let path = run.dir().join(entry.relative_path());
+        let source = |batch| Source { batch, path: &path, manifest: run.manifest(), rank };
+        batches.iter().map(|batch| decode(&source(batch))).collect()
+    }
+}
