@@ -117,23 +117,24 @@ pub fn spread_table(spreads: &[Spread<'_>]) -> PolarsResult<DataFrame> {
         Column::new("step".into(), spreads.iter().map(|spread| spread.step).collect::<Vec<_>>()),
         Column::new("n_runs".into(), spreads.iter().map(|spread| spread.n_runs as i64).collect::<Vec<_>>()),
     ];
-    let bounds: [(&str, fn(&Spread<'_>) -> Spreading); 2] =
-        [("lower", |spread| spread.lower), ("upper", |spread| spread.upper)];
-    let parts: [(&str, fn(Spreading) -> Option<f64>); 6] = [
-        ("mean", |of| Some(of.mean)),
-        ("deviation", |of| of.deviation),
-        ("min", |of| Some(of.min)),
-        ("max", |of| Some(of.max)),
-        ("boot_low", |of| of.interval.map(|(low, _)| low)),
-        ("boot_high", |of| of.interval.map(|(_, high)| high)),
-    ];
-    for (bound, of_bound) in bounds {
-        columns.extend(parts.iter().map(|(part, value)| {
-            let values: Vec<Option<f64>> = spreads.iter().map(|spread| value(of_bound(spread))).collect();
-            Column::new(format!("{bound}_{part}").into(), values)
-        }));
-    }
+    columns.extend(bound_columns("lower", spreads, |spread| spread.lower));
+    columns.extend(bound_columns("upper", spreads, |spread| spread.upper));
     DataFrame::new_infer_height(columns)
+}
+
+fn bound_columns(side: &str, spreads: &[Spread<'_>], bound: fn(&Spread<'_>) -> Spreading) -> [Column; 6] {
+    let column = |part: &str, value: fn(Spreading) -> Option<f64>| {
+        let values: Vec<Option<f64>> = spreads.iter().map(|spread| value(bound(spread))).collect();
+        Column::new(format!("{side}_{part}").into(), values)
+    };
+    [
+        column("mean", |of| Some(of.mean)),
+        column("deviation", |of| of.deviation),
+        column("min", |of| Some(of.min)),
+        column("max", |of| Some(of.max)),
+        column("boot_low", |of| of.interval.map(|(low, _)| low)),
+        column("boot_high", |of| of.interval.map(|(_, high)| high)),
+    ]
 }
 
 #[cfg(test)]
