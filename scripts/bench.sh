@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 eval "$(scripts/libtorch.sh)"
 # Threads that wait by spinning slow each other down on a busy machine.
 export OMP_WAIT_POLICY=passive
-exec cargo bench --locked -p epsiloscope-histogram -p epsiloscope-moments -p epsiloscope-recorder -p epsiloscope-trainer -p epsiloscope "$@"
+packages=(histogram moments analysis recorder trainer)
+exec cargo bench --locked "${packages[@]/#/-pepsiloscope-}" -p epsiloscope "$@"

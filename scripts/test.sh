@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 eval "$(scripts/libtorch.sh)"
 python=.venv/bin/python
 [[ -x $python ]] || python3 -m venv .venv
-if ! "$python" -c 'import adabelief_pytorch, duckdb, numpy, polars, pyarrow, pytest, torch, torch_optimizer' 2>/dev/null; then
+modules='adabelief_pytorch, boto3, duckdb, moto.server, numpy, polars, pyarrow, pytest, scipy, torch, torch_optimizer'
+if ! "$python" -c "import $modules" 2>/dev/null; then
     "$python" -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 fi
 # What kills recorders at every system call; without it that test says that it was skipped.

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use epsiloscope_analysis::EstimateOptions;
-use epsiloscope_moments::Optimizer;
+use epsiloscope_analysis::{Combination, EstimateOptions};
+use epsiloscope_moments::Convention;
 
 use crate::synthetic::Synthetic;
 
@@ -33,7 +33,7 @@ fn runs(names: &[&str]) -> (tempfile::TempDir, Vec<PathBuf>) {
     (dir, paths)
 }
 
-fn names(optimizers: &[Optimizer]) -> String {
+fn names(optimizers: &[Convention]) -> String {
     optimizers.iter().map(|optimizer| optimizer.name()).collect::<Vec<_>>().join(", ")
 }
 
@@ -74,7 +74,7 @@ fn json_csv_and_parquet_hold_the_same_numbers() {
     let run = |format| epsiloscope(["estimate".as_ref(), runs[0].as_os_str(), "--format".as_ref(), OsStr::new(format)]);
     let json: serde_json::Value = serde_json::from_str(&run("json").stdout).unwrap();
     let rows = json.as_array().unwrap();
-    assert_eq!(rows.len(), EstimateOptions::default().optimizers.len());
+    assert_eq!(rows.len(), EstimateOptions::default().optimizers.len() * Combination::ALL.len());
     let names: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
     let csv = run("csv").stdout;
     let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
@@ -113,7 +113,7 @@ fn per_tensor_says_which_tensor_sets_which_bound() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|row| (row["tensor"].as_str().unwrap(), row["method"].as_str().unwrap(), row["sets"].as_str().unwrap()))
+        .map(|row| (row["name"].as_str().unwrap(), row["method"].as_str().unwrap(), row["sets"].as_str().unwrap()))
         .collect();
     assert_eq!(
         sets,
@@ -205,7 +205,7 @@ fn inspect_shows_the_scalars_of_each_step_in_every_format() {
 fn unknown_words_are_refused_with_the_known_ones() {
     let output = epsiloscope(["estimate", "runs", "--optimizer", "sgd"]);
     assert_eq!((output.status, output.stderr.lines().count()), (2, 1));
-    let known = format!("expected one of {}", names(&Optimizer::ALL));
+    let known = format!("expected one of {}", names(&Convention::ALL));
     assert!(output.stderr.contains(&known), "{}", output.stderr);
     let output = epsiloscope(["estimate", "runs", "--format", "xml"]);
     assert_eq!(output.status, 2);

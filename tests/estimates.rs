@@ -55,7 +55,7 @@ fn with_every_element_recorded_the_bounds_are_exact() {
         let (mut lowest, mut highest) = (f32::INFINITY, 0f32);
         for tensor in &estimate.tensors {
             let index = synthetic.tensors.iter().position(|known| known.name == tensor.tensor).unwrap();
-            let (lower, upper) = oracle(&synthetic, index, estimate.optimizer).unwrap();
+            let (lower, upper) = oracle(&synthetic, index, estimate.optimizer.optimizer()).unwrap();
             assert_eq!(tensor.method, Method::Exact);
             assert_eq!((tensor.lower.value as f32).to_bits(), lower.to_bits(), "{}", tensor.tensor);
             assert_eq!((tensor.upper.value as f32).to_bits(), upper.to_bits(), "{}", tensor.tensor);
@@ -94,14 +94,16 @@ fn intervals_from_samples_hold_together_as_often_as_they_say() {
         .filter(|&seed| {
             let synthetic =
                 Synthetic { seed, steps: 3, critical_epsilon: None, sample: Some(1500), ..Synthetic::default() };
-            estimates(&synthetic).iter().filter(|estimate| estimate.optimizer == Optimizer::Adam).any(|estimate| {
-                estimate.tensors.iter().any(|tensor| {
-                    let index = synthetic.tensors.iter().position(|known| known.name == tensor.tensor).unwrap();
-                    let (lower, upper) = oracle(&synthetic, index, estimate.optimizer).unwrap();
-                    assert_eq!(tensor.method, if tensor.numel > 1500 { Method::Sample } else { Method::Exact });
-                    !holds(tensor.lower, lower) || !holds(tensor.upper, upper)
-                })
-            })
+            estimates(&synthetic).iter().filter(|estimate| estimate.optimizer == Optimizer::Adam.into()).any(
+                |estimate| {
+                    estimate.tensors.iter().any(|tensor| {
+                        let index = synthetic.tensors.iter().position(|known| known.name == tensor.tensor).unwrap();
+                        let (lower, upper) = oracle(&synthetic, index, estimate.optimizer.optimizer()).unwrap();
+                        assert_eq!(tensor.method, if tensor.numel > 1500 { Method::Sample } else { Method::Exact });
+                        !holds(tensor.lower, lower) || !holds(tensor.upper, upper)
+                    })
+                },
+            )
         })
         .count();
     // 5 % of 60 runs are 3; 9 or more would come by chance once in 300 times at that rate.
@@ -221,17 +223,17 @@ fn without_signs_what_needs_them_is_refused_unless_it_was_recorded() {
     for known in estimates(&Synthetic::default()) {
         let options = EstimateOptions { optimizers: vec![known.optimizer], ..EstimateOptions::default() };
         match estimate(&run, &options) {
-            Ok(found) => assert!(!known.optimizer.needs_signs() && found == [known]),
+            Ok(found) => assert!(!known.optimizer.optimizer().needs_signs() && found == [known]),
             Err(fault) => {
                 let expected = format!("no critical epsilon of {} was recorded", known.optimizer);
                 let fault = fault.to_string();
-                assert!(known.optimizer.needs_signs() && fault.contains(&expected), "{fault}");
+                assert!(known.optimizer.optimizer().needs_signs() && fault.contains(&expected), "{fault}");
                 assert!(fault.contains("it needs signs, which were not recorded"), "{fault}");
             }
         }
     }
     for estimate in estimates(&Synthetic { critical_epsilon: Some(policy(false, false)), ..unsigned }) {
-        let is_binned = |method| (method == Method::Bins) == estimate.optimizer.needs_signs();
+        let is_binned = |method| (method == Method::Bins) == estimate.optimizer.optimizer().needs_signs();
         assert!(estimate.tensors.iter().all(|tensor| is_binned(tensor.method)), "{}", estimate.optimizer);
     }
 }

@@ -53,6 +53,15 @@ fn only_the_analysing_side_reaches_polars() {
 }
 
 #[test]
+fn only_the_store_reaches_object_stores() {
+    for package in ["epsiloscope-format", "epsiloscope-analysis", "epsiloscope-report", "epsiloscope-recorder"] {
+        assert!(!depends(package, "object_store") && !depends(package, "epsiloscope-store"), "{package}");
+    }
+    assert!(depends("epsiloscope-store", "object_store") && depends("epsiloscope", "epsiloscope-store"));
+    assert!(!depends("epsiloscope-store", "polars") && !depends("epsiloscope-store", "clap"));
+}
+
+#[test]
 fn recorder_and_analysis_meet_only_in_files() {
     assert!(!depends("epsiloscope-recorder", "epsiloscope-analysis"));
     assert!(!depends("epsiloscope-trainer", "epsiloscope-analysis"));

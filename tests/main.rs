@@ -7,12 +7,23 @@
 )]
 
 mod cli;
+mod compact;
+mod crafted;
 mod damaged;
+mod diff;
+mod effects;
 mod estimates;
+mod every_byte;
 mod histograms;
 mod interruptions;
 mod invariants;
+mod many_damaged;
+mod mutations;
+mod places;
 mod ranks;
 mod recorded_examples;
+mod resealed;
 mod run_directory;
+mod search_spaces;
 mod synthetic;
+mod verify;

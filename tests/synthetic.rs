@@ -46,6 +46,8 @@ pub(crate) struct Synthetic {
     /// Ranks, each with its shard of every tensor.
     pub(crate) ranks: usize,
     pub(crate) options: WriterOptions,
+    pub(crate) mode: Mode,
+    pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) seed: u64,
 }
 
@@ -71,6 +73,8 @@ impl Default for Synthetic {
             dropped: Vec::new(),
             ranks: 1,
             options: WriterOptions::default(),
+            mode: Mode::Calibration,
+            labels: Vec::new(),
             seed: 1,
         }
     }
@@ -149,8 +153,8 @@ impl Synthetic {
             beta2: Some(0.999),
             weight_decay: 0.0,
         };
-        let mut manifest =
-            Manifest::new(Manifest::name_from(dir), Mode::Calibration, optimizer, "synthetic".to_owned());
+        let mut manifest = Manifest::new(Manifest::name_from(dir), self.mode, optimizer, "synthetic".to_owned());
+        manifest.labels = self.labels.iter().map(|(label, value)| ((*label).to_owned(), value.clone())).collect();
         manifest.histograms = self.histograms;
         manifest.signs = self.signs;
         manifest.cadence = self.cadence.clone();

@@ -39,12 +39,12 @@ def truth(gradients):
 def per_tensor(run, *options):
     """The bounds that each tensor would set, by optimizer and tensor."""
     rows = analyse("estimate", run, "--per", "tensor", *options)
-    return {(row["optimizer"], row["tensor"]): row for row in rows}
+    return {(row["optimizer"], row["name"]): row for row in rows}
 
 
 def per_run(run, *options):
     """The search space by optimizer."""
-    return {row["optimizer"]: row for row in analyse("estimate", run, *options)}
+    return {row["optimizer"]: row for row in analyse("estimate", run, "--combination", "extremes", *options)}
 
 
 def outermost(statistics, percentile=oracle.PERCENTILE):

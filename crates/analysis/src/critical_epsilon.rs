@@ -1,13 +1,18 @@
 //! The critical ε of every tensor's elements, from whatever the run holds.
 
-use epsiloscope_format::{Manifest, Run, TensorInfo};
+use std::collections::BTreeSet;
+
+use epsiloscope_format::{HistogramBatch, MagnitudeBatch, Manifest, PartEntry, Run, TensorBatch, TensorInfo};
 use epsiloscope_histogram::Histogram;
 use epsiloscope_moments::{Decay, Optimizer};
 
+use crate::at::At;
+use crate::cursor::Cursor;
 use crate::error::AnalysisError;
 use crate::estimate::{EstimateOptions, Method};
-use crate::replay::{Prerequisites, TensorReplay, not_recorded, replay};
-use crate::snapshots::Snapshots;
+use crate::replay::{Prerequisites, Replay, not_recorded, segments_in};
+use crate::snapshots::{Snapshot, Taken, holds_any, optimizers_of_quantities};
+use crate::window::epochs;
 
 /// What is known of one optimizer's critical ε in a run.
 pub(crate) struct Known {
@@ -86,105 +91,233 @@ impl CriticalEpsilon {
     pub(crate) fn n_looked_at(&self) -> u64 {
         self.sample_size() + self.zeros() + self.non_finite()
     }
+}
 
-    /// Non-zero values smaller than ε; of a bin that ε divides, all.
-    pub(crate) fn n_below(&self, epsilon: f64) -> u64 {
-        match self {
-            Self::Unknown => 0,
-            Self::Values { sorted, .. } => sorted.partition_point(|&value| f64::from(value) < epsilon) as u64,
-            Self::Bins(histogram) => {
-                let lower = |bin| epsiloscope_histogram::bins::lower_edge(bin, histogram.bins_per_decade());
-                histogram.bins().filter(|&(bin, _)| lower(bin) < epsilon).map(|(_, count)| count).sum()
+/// Hands over the critical ε of each optimizer asked for after each step asked for, in the order of steps, every
+/// tensor by the most exact method that the run allows: every value, replayed or from a snapshot, else every bin, else
+/// a sample.
+///
+/// One pass over the files answers for all steps, and what was handed over is not kept. Of part files that hold no step
+/// asked for, only those of `magnitudes` are opened, and only to replay.
+///
+/// # Errors
+/// [`AnalysisError::NotRecorded`] if nothing is known of an optimizer at any of the steps; else what reading and
+/// replaying brings, or what `visit` returns.
+pub(crate) fn visit_critical_epsilons(
+    run: &Run,
+    options: &EstimateOptions,
+    mut visit: impl FnMut(&Known) -> Result<(), AnalysisError>,
+) -> Result<(), AnalysisError> {
+    let plan = Plan::make(run, options)?;
+    let mut unknown: BTreeSet<Optimizer> = plan.optimizers.iter().copied().collect();
+    let mut pass = Pass::begin(&plan)?;
+    for &step in &plan.steps {
+        let snapshot = pass.advance(step)?;
+        for &optimizer in &plan.optimizers {
+            if let Some(known) = plan.known(optimizer, &snapshot, step, &pass.replay) {
+                visit(&known)?;
+                unknown.remove(&optimizer);
             }
         }
     }
+    match unknown.first() {
+        None => Ok(()),
+        Some(&optimizer) => Err(plan.nothing_known(optimizer)),
+    }
 }
 
-/// The critical ε of each optimizer asked for, every tensor by the most exact method that the run allows: every
-/// value, replayed or from a snapshot, else every bin, else a sample.
-pub(crate) fn critical_epsilons(run: &Run, options: &EstimateOptions) -> Result<Vec<Known>, AnalysisError> {
-    let mut sources = Sources::read(run, options)?;
-    options.optimizers.iter().map(|&optimizer| sources.known(run, optimizer)).collect()
-}
-
-/// Where the critical ε of a run can be taken from.
-struct Sources<'a> {
-    manifest: &'a Manifest,
+/// What is read to answer.
+struct Plan<'a> {
+    run: &'a Run,
     prerequisites: Prerequisites<'a>,
     decay: Decay,
-    step: i64,
-    snapshots: Snapshots,
-    /// The optimizers that snapshots leave something to tell about, and what that is, tensor by tensor.
+    optimizers: Vec<Optimizer>,
+    /// Ascending.
+    steps: Vec<i64>,
+    /// Those of them whose values, and whose bins, the recorder took.
+    value_steps: BTreeSet<i64>,
+    bin_steps: BTreeSet<i64>,
+    /// The optimizers that snapshots leave something to tell about.
     replayed: Vec<Optimizer>,
-    replays: Vec<TensorReplay>,
+    /// Whose critical ε each quantity holds.
+    quantities: Vec<Option<Optimizer>>,
 }
 
-impl<'a> Sources<'a> {
-    fn read(run: &'a Run, options: &EstimateOptions) -> Result<Self, AnalysisError> {
+impl<'a> Plan<'a> {
+    fn make(run: &'a Run, options: &EstimateOptions) -> Result<Self, AnalysisError> {
         let manifest = run.manifest();
         let recorded = manifest.critical_epsilon.map(|policy| Decay { beta1: policy.beta1, beta2: policy.beta2 });
         let usual = recorded.unwrap_or_default();
         let decay = Decay { beta1: options.beta1.unwrap_or(usual.beta1), beta2: options.beta2.unwrap_or(usual.beta2) };
         let prerequisites = Prerequisites::read(run)?;
-        let is_replayable = |optimizer, step| prerequisites.obstacle(optimizer, step).is_none();
-        let is_complete = manifest.tensors.iter().all(|tensor| tensor.recorded_elements == tensor.numel())
-            && options.optimizers.iter().all(|&optimizer| is_replayable(optimizer, run.last_step()));
+        let optimizers = options.denominators();
+        let is_replayable = |step| optimizers.iter().all(|&known| prerequisites.obstacle(known, step).is_none());
+        let is_complete = manifest.tensors.iter().all(is_complete) && is_replayable(run.last_step());
         // Snapshots are of no use if all can be replayed, or if they were taken at other decay rates.
-        let wanted = !is_complete && recorded == Some(decay);
-        let snapshots = if wanted { Snapshots::read(run)? } else { Snapshots::default() };
-        let step = snapshots.step.unwrap_or(run.last_step());
-        let is_open =
-            |optimizer| (0..manifest.tensors.len()).any(|tensor| is_open(manifest, &snapshots, tensor, optimizer));
-        let asked = options.optimizers.iter().copied();
-        let replayed: Vec<_> = asked.filter(|&known| is_replayable(known, step) && is_open(known)).collect();
-        let replays = if replayed.is_empty() { Vec::new() } else { replay(run, &replayed, decay, step)? };
-        Ok(Self { manifest, prerequisites, decay, step, snapshots, replayed, replays })
+        let is_of_use = !is_complete && recorded == Some(decay);
+        let taken = if is_of_use || options.at == At::All { Taken::read(run)? } else { Taken::default() };
+        let mut plan = Self {
+            run,
+            prerequisites,
+            decay,
+            optimizers,
+            steps: Vec::new(),
+            value_steps: BTreeSet::new(),
+            bin_steps: BTreeSet::new(),
+            replayed: Vec::new(),
+            quantities: optimizers_of_quantities(manifest),
+        };
+        plan.find_steps(options.at, is_of_use, &taken)?;
+        if is_of_use {
+            let of_steps = |wanted: &dyn Fn(&i64) -> bool| plan.steps.iter().copied().filter(wanted).collect();
+            plan.value_steps = of_steps(&|step| taken.value_steps.contains(step));
+            plan.bin_steps = of_steps(&|step| !taken.value_steps.contains(step));
+        }
+        let is_open = |optimizer: &Optimizer| plan.steps.iter().any(|&step| plan.is_open(*optimizer, step, &taken));
+        plan.replayed = plan.optimizers.iter().copied().filter(is_open).collect();
+        Ok(plan)
     }
 
-    fn known(&mut self, run: &Run, optimizer: Optimizer) -> Result<Known, AnalysisError> {
-        let (mut tensors, mut uses_snapshots) = (Vec::new(), false);
-        for tensor in 0..self.manifest.tensors.len() {
-            let critical = self.replayed(tensor, optimizer).or_else(|| {
-                let taken = self.snapshots.take(tensor, optimizer);
-                uses_snapshots |= taken.is_some();
-                taken
-            });
-            tensors.push(critical.unwrap_or(CriticalEpsilon::Unknown));
+    /// Those of the steps asked for at which anything is known.
+    fn find_steps(&mut self, at: At, snapshots_are_of_use: bool, taken: &Taken) -> Result<(), AnalysisError> {
+        let last_step = self.run.last_step();
+        let asked: Vec<i64> = match at {
+            At::Last => vec![taken.last_step().filter(|_| snapshots_are_of_use).unwrap_or(last_step)],
+            At::Epoch => epochs(self.run)?.into_iter().map(|steps| *steps.end()).collect(),
+            At::Step(step) => vec![step],
+            At::Every(n) => (1..=last_step / n.get()).map(|index| index * n.get()).collect(),
+            At::All => taken.steps().collect(),
+        };
+        let is_known = |optimizer: &Optimizer, step| {
+            self.prerequisites.obstacle(*optimizer, step).is_none()
+                || snapshots_are_of_use && taken.has(step, *optimizer)
+        };
+        let is_answerable =
+            |&step: &i64| step <= last_step && self.optimizers.iter().any(|optimizer| is_known(optimizer, step));
+        self.steps = asked.into_iter().filter(is_answerable).collect();
+        match (self.steps.is_empty(), self.optimizers.first(), at) {
+            (false, ..) | (_, None, _) => Ok(()),
+            (true, Some(&optimizer), At::Last) => Err(self.nothing_known(optimizer)),
+            (true, ..) => Err(not_recorded(
+                self.run,
+                format!("no critical epsilon is known at {at} (the run has {last_step} steps): ask with --at last"),
+            )),
         }
-        if tensors.iter().all(|tensor| matches!(tensor, CriticalEpsilon::Unknown)) {
-            let obstacle = self.prerequisites.obstacle(optimizer, self.step).unwrap_or_default();
-            let reason = format!(
-                "no critical epsilon of {optimizer} was recorded at these decay rates, and its moments cannot be \
-                 replayed: {obstacle}"
-            );
-            return Err(not_recorded(run, reason));
-        }
-        let restarted_after = uses_snapshots.then(|| restarted_after(self.manifest, self.step)).flatten();
-        Ok(Known { optimizer, decay: self.decay, step: self.step, restarted_after, tensors })
     }
 
-    /// What replaying tells of a tensor, where that is more than its snapshot does.
-    fn replayed(&self, tensor: usize, optimizer: Optimizer) -> Option<CriticalEpsilon> {
-        let slot = self.replayed.iter().position(|&replayed| replayed == optimizer)?;
-        let is_open = is_open(self.manifest, &self.snapshots, tensor, optimizer);
-        is_open.then(|| from_replay(&self.manifest.tensors[tensor], &self.replays[tensor].critical_epsilon(slot)))
+    /// Whether replaying gradients tells more of a step than its snapshot: all values instead of bins, or a sample
+    /// instead of nothing.
+    fn is_open(&self, optimizer: Optimizer, step: i64, taken: &Taken) -> bool {
+        let manifest = self.run.manifest();
+        let is_covered =
+            self.value_steps.union(&self.bin_steps).any(|&of| of == step) && taken.covers(step, optimizer, manifest);
+        let tells_more = |tensor: &TensorInfo| {
+            tensor.recorded_elements > 0 && (!is_covered || is_complete(tensor) && !self.value_steps.contains(&step))
+        };
+        self.prerequisites.obstacle(optimizer, step).is_none() && manifest.tensors.iter().any(tells_more)
+    }
+
+    /// `None` if nothing is known of any tensor.
+    fn known(&self, optimizer: Optimizer, snapshot: &Snapshot<'_>, step: i64, replay: &Replay<'_>) -> Option<Known> {
+        let slot = replay.optimizers.iter().position(|&replayed| replayed == optimizer);
+        let slot = slot.filter(|_| self.prerequisites.obstacle(optimizer, step).is_none());
+        let mut uses_snapshot = false;
+        let mut of_tensor = |(tensor, info): (usize, &TensorInfo)| {
+            let replayed = |wanted: bool| {
+                let slot = slot.filter(|_| wanted && info.recorded_elements > 0)?;
+                Some(from_replay(info, &replay.critical_epsilon(tensor, slot)))
+            };
+            let taken = snapshot.values(tensor, optimizer, info.numel());
+            let taken = match replayed(taken.is_none() && is_complete(info)) {
+                Some(values) => return values,
+                None => taken.or_else(|| snapshot.bins(tensor, optimizer, info.numel())),
+            };
+            uses_snapshot |= taken.is_some();
+            taken.or_else(|| replayed(true)).unwrap_or(CriticalEpsilon::Unknown)
+        };
+        let tensors: Vec<_> = self.run.manifest().tensors.iter().enumerate().map(&mut of_tensor).collect();
+        let restarted_after = uses_snapshot.then(|| restarted_after(self.run.manifest(), step)).flatten();
+        let known = Known { optimizer, decay: self.decay, step, restarted_after, tensors };
+        known.tensors.iter().any(|tensor| !matches!(tensor, CriticalEpsilon::Unknown)).then_some(known)
+    }
+
+    fn nothing_known(&self, optimizer: Optimizer) -> AnalysisError {
+        let step = self.steps.last().copied().unwrap_or(self.run.last_step());
+        let obstacle = self.prerequisites.obstacle(optimizer, step).unwrap_or_default();
+        let reason = format!(
+            "no critical epsilon of {optimizer} was recorded at these decay rates, and its moments cannot be replayed: \
+             {obstacle}"
+        );
+        not_recorded(self.run, reason)
     }
 }
 
-/// Whether replaying a tensor's gradients tells more than its snapshot: all values instead of bins, or a sample instead
-/// of nothing.
-fn is_open(manifest: &Manifest, snapshots: &Snapshots, tensor: usize, optimizer: Optimizer) -> bool {
-    let info = &manifest.tensors[tensor];
-    match snapshots.get(tensor, optimizer) {
-        Some(CriticalEpsilon::Values { .. }) => false,
-        Some(_) => info.recorded_elements == info.numel(),
-        None => info.recorded_elements > 0,
+/// The files of a run, read side by side.
+struct Pass<'a> {
+    plan: &'a Plan<'a>,
+    magnitudes: Vec<Cursor<'a, MagnitudeBatch>>,
+    tensors: Vec<Cursor<'a, TensorBatch>>,
+    histograms: Vec<Cursor<'a, HistogramBatch>>,
+    replay: Replay<'a>,
+}
+
+impl<'a> Pass<'a> {
+    fn begin(plan: &'a Plan<'a>) -> Result<Self, AnalysisError> {
+        let run = plan.run;
+        let replayed_through = if plan.replayed.is_empty() { 0 } else { plan.steps.last().copied().unwrap_or(0) };
+        let has_magnitudes =
+            move |part: &PartEntry| part.first_step <= replayed_through || holds_any(part, &plan.value_steps);
+        let has_bins = |part: &PartEntry| holds_any(part, &plan.bin_steps);
+        let ranks = 0..run.n_ranks();
+        Ok(Self {
+            plan,
+            magnitudes: ranks.clone().map(|rank| Cursor::new(run.magnitudes_of(rank, has_magnitudes))).collect(),
+            tensors: ranks.clone().map(|rank| Cursor::new(run.tensors_of(rank, has_bins))).collect(),
+            histograms: ranks.map(|rank| Cursor::new(run.histograms_of(rank, has_bins))).collect(),
+            replay: Replay::new(run, plan.replayed.clone(), plan.decay)?,
+        })
     }
+
+    /// Replays up to the end of a step; what the recorder took after it.
+    fn advance(&mut self, step: i64) -> Result<Snapshot<'a>, AnalysisError> {
+        let mut snapshot = Snapshot::new(step, &self.plan.quantities);
+        let has_values = self.plan.value_steps.contains(&step);
+        let has_bins = self.plan.bin_steps.contains(&step);
+        for rank in &mut self.tensors {
+            rank.through(step, |batch, rows| {
+                snapshot.take_apart(batch, if has_bins { rows } else { 0..0 });
+                Ok(())
+            })?;
+        }
+        for rank in &mut self.histograms {
+            rank.through(step, |batch, rows| {
+                snapshot.take_bins(batch, if has_bins { rows } else { 0..0 });
+                Ok(())
+            })?;
+        }
+        for rank in &mut self.magnitudes {
+            rank.through(step, |batch, rows| {
+                segments_in(batch, rows).try_for_each(|segment| {
+                    if has_values {
+                        snapshot.take_values(batch, segment.clone());
+                    }
+                    self.replay.take(batch, segment)
+                })
+            })?;
+        }
+        self.replay.end_step()?;
+        Ok(snapshot)
+    }
+}
+
+/// Whether every element's gradient was recorded.
+fn is_complete(tensor: &TensorInfo) -> bool {
+    tensor.recorded_elements == tensor.numel()
 }
 
 /// Values of a tensor's recorded elements; none if it never had a gradient, so that the optimizer never moved it.
 fn from_replay(info: &TensorInfo, values: &[f32]) -> CriticalEpsilon {
-    let complete = info.recorded_elements == info.numel();
+    let complete = is_complete(info);
     match values {
         [] => CriticalEpsilon::Values { sorted: Vec::new(), zeros: info.recorded_elements, non_finite: 0, complete },
         values => CriticalEpsilon::from_values(values, complete),

@@ -17,33 +17,77 @@
 //! ones.
 
 use epsiloscope_format::{Manifest, Mode, Run};
-use epsiloscope_histogram::{BinRange, Histogram};
-use epsiloscope_moments::{Decay, Optimizer};
+use epsiloscope_moments::{Convention, Decay, Optimizer};
 
-use crate::critical_epsilon::{CriticalEpsilon, Known, critical_epsilons};
+use crate::at::At;
+use crate::combination::{Combination, Member, extremes, robust};
+use crate::critical_epsilon::{Known, visit_critical_epsilons};
+use crate::distribution::Distribution;
 use crate::error::AnalysisError;
-use crate::order_statistics::{confidence_ranks, indices};
+use crate::grouping::{Group, Grouping, Kind, Scope};
+use crate::pooled::pooled;
 use crate::replay::not_recorded;
+use crate::tensor_bounds::{Side, tensor_bounds};
+
+/// A bias whose upper bound lies so many decades of gradients below that of the tensors above looks like rounding noise.
+pub const ROUNDING_NOISE_DECADES: f64 = 3.0;
 
 /// What to estimate, and how.
 #[derive(Clone, Debug)]
 pub struct EstimateOptions {
-    /// For which optimizers.
-    pub optimizers: Vec<Optimizer>,
+    /// For which optimizers, each with the ε of an implementation.
+    pub optimizers: Vec<Convention>,
     /// Decay rate of their first moments; `None` for the one the run was recorded with, or 0.9.
     pub beta1: Option<f64>,
     /// Decay rate of their second moments; `None` for the one the run was recorded with, or 0.999.
     pub beta2: Option<f64>,
+    /// After which steps.
+    pub at: At,
+    /// Over which tensors: [`Estimate::spaces`] has all of these.
+    pub scopes: Vec<Scope>,
+    /// How the bounds of several tensors become one: [`Estimate::spaces`] has all of these.
+    pub combinations: Vec<Combination>,
     /// p: the share of each tensor's elements that the upper bound leaves below it, in `(0.5, 1)`.
     pub percentile: f64,
     /// Probability with which all intervals of a sampled estimate hold together.
     pub confidence: f64,
+    /// Resamples of a sample from which bootstrap intervals come; 0 for none.
+    pub bootstrap: u32,
+    /// Of the resamples.
+    pub seed: u64,
 }
 
 impl Default for EstimateOptions {
-    /// The paper's p = 0.98 with the run's own decay rates, for every optimizer; intervals of 95 %.
+    /// The paper's p = 0.98 and its extremes over the run, at the end, with the run's own decay rates, for the paper's
+    /// optimizers; intervals of 95 %, 1000 resamples.
     fn default() -> Self {
-        Self { optimizers: Optimizer::DEFAULT.to_vec(), beta1: None, beta2: None, percentile: 0.98, confidence: 0.95 }
+        Self {
+            optimizers: Optimizer::DEFAULT.map(Convention::from).to_vec(),
+            beta1: None,
+            beta2: None,
+            at: At::Last,
+            scopes: vec![Scope::Run],
+            combinations: vec![Combination::Extremes],
+            percentile: 0.98,
+            confidence: 0.95,
+            bootstrap: 1000,
+            seed: 0,
+        }
+    }
+}
+
+impl EstimateOptions {
+    /// Where an optimizer stands among those asked for.
+    pub(crate) fn place(&self, convention: Convention) -> Option<usize> {
+        self.optimizers.iter().position(|&asked| asked == convention)
+    }
+
+    /// The optimizers whose moments are wanted, each once.
+    pub(crate) fn denominators(&self) -> Vec<Optimizer> {
+        let mut wanted: Vec<Optimizer> = self.optimizers.iter().map(|convention| convention.optimizer()).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
     }
 }
 
@@ -78,6 +122,24 @@ pub struct Bound {
     pub low: Option<f64>,
     /// It is no greater than this; `None` if the sample is too small to tell.
     pub high: Option<f64>,
+    /// Between which values it falls in resamples of a sample, with the stated confidence each time; the value itself
+    /// where every element is known exactly, `None` where it is known by bin alone. Bins are not resampled.
+    pub bootstrap: Option<(f64, f64)>,
+}
+
+impl Bound {
+    pub(crate) fn exact(value: f64) -> Self {
+        Self { value, low: Some(value), high: Some(value), bootstrap: Some((value, value)) }
+    }
+
+    fn map(self, image: impl Fn(f64) -> f64) -> Self {
+        Self {
+            value: image(self.value),
+            low: self.low.map(&image),
+            high: self.high.map(&image),
+            bootstrap: self.bootstrap.map(|(low, high)| (image(low), image(high))),
+        }
+    }
 }
 
 /// The bounds that one tensor sets.
@@ -101,15 +163,59 @@ pub struct TensorEstimate {
     pub upper: Bound,
 }
 
-/// A bound of the run: the outermost of its tensors' bounds.
+/// A bound that several tensors' elements set.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RunBound {
+pub struct CombinedBound {
     /// The bound, and how exact it is.
     pub bound: Bound,
-    /// The tensor that sets it.
+    /// The tensor that sets it; of a pooled bound the one with the most elements in the bound's bin.
     pub tensor: String,
+    /// How that tensor's critical ε is known; of a pooled bound the least exact of all tensors' methods.
+    pub method: Method,
+    /// That tensor's n; of a pooled bound all tensors'.
+    pub sample_size: u64,
     /// The value that the other tensors would set; `None` if there is no other.
     pub without: Option<f64>,
+}
+
+impl CombinedBound {
+    fn map(self, image: impl Fn(f64) -> f64 + Copy) -> Self {
+        Self { bound: self.bound.map(image), without: self.without.map(image), ..self }
+    }
+}
+
+/// The search space that some tensors set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchSpace {
+    /// What it is over.
+    pub scope: Scope,
+    /// The tensor, layer or kind; `None` for the run.
+    pub name: Option<String>,
+    /// How the tensors' bounds became one; `None` for a single tensor's own.
+    pub combination: Option<Combination>,
+    /// Where it begins.
+    pub lower: CombinedBound,
+    /// Where it ends.
+    pub upper: CombinedBound,
+    /// Names of the tensors that set bounds, ascending.
+    pub tensors: Vec<String>,
+    /// Their elements.
+    pub numel: u64,
+    /// Finite, non-zero values that were looked at.
+    pub sample_size: u64,
+    /// Values that are exactly zero.
+    pub zeros: u64,
+    /// Values that are infinite or not a number.
+    pub non_finite: u64,
+    /// The least exact of the tensors' methods.
+    pub method: Method,
+}
+
+impl SearchSpace {
+    /// The exponents k of the search space `[10^k_lower, 10^k_upper]`.
+    pub fn exponents(&self) -> (i32, i32) {
+        (nearest_power(self.lower.bound.value), nearest_power(self.upper.bound.value))
+    }
 }
 
 /// A tensor that sets no bound, and why.
@@ -140,12 +246,14 @@ pub struct Estimate {
     pub run: String,
     /// Whether its weights moved.
     pub mode: Mode,
-    /// The optimizer.
-    pub optimizer: Optimizer,
+    /// The optimizer, with the ε of an implementation.
+    pub optimizer: Convention,
     /// Decay rates of its moments.
     pub decay: Decay,
     /// p.
     pub percentile: f64,
+    /// Of the intervals.
+    pub confidence: f64,
     /// The L2 coefficient that was added to the gradients, 0 if none.
     pub coupled_weight_decay: f64,
     /// T, the step after which the critical ε was taken.
@@ -158,13 +266,19 @@ pub struct Estimate {
     /// Whether the recording ended in order.
     pub finished: bool,
     /// The least of the tensors' lower bounds.
-    pub lower: RunBound,
+    pub lower: CombinedBound,
     /// The greatest of the tensors' upper bounds.
-    pub upper: RunBound,
+    pub upper: CombinedBound,
+    /// The search spaces of the scopes and combinations asked for, scope by scope, by name.
+    pub spaces: Vec<SearchSpace>,
     /// Every tensor that sets bounds, by name.
     pub tensors: Vec<TensorEstimate>,
     /// Every tensor that does not.
     pub left_out: Vec<LeftOut>,
+    /// Biases whose gradients look like rounding noise, by name: their upper bounds lie at least
+    /// [`ROUNDING_NOISE_DECADES`] of gradients below every other tensor's. A bias in front of a normalisation layer is one,
+    /// and so is that of an attention's keys: the loss does not depend on it.
+    pub rounding_noise: Vec<String>,
     /// The run's own ε, if it was trained with this optimizer.
     pub own: Option<OwnEpsilon>,
 }
@@ -187,155 +301,194 @@ pub fn nearest_power(value: f64) -> i32 {
     value.log10().round_ties_even() as i32
 }
 
-/// Estimates the search space of ε for each optimizer asked for.
+/// Estimates the search space of ε for each optimizer, in the order asked for, after each step asked for.
 ///
-/// The critical ε is taken after the last step; where not every element's gradients can be replayed, after the step of
-/// the last snapshot.
+/// One pass over the files serves all of them.
 ///
 /// # Errors
-/// [`AnalysisError::NotRecorded`] if the run holds neither gradients of every step nor snapshots for an optimizer, or
-/// no tensor has a non-zero gradient; otherwise what reading and replaying the run brings.
+/// [`AnalysisError::NotRecorded`] if the run holds neither gradients of every step nor snapshots for an optimizer, no
+/// tensor has a non-zero gradient, or nothing is known at the steps asked for; otherwise what reading and replaying the
+/// run brings.
 pub fn estimate(run: &Run, options: &EstimateOptions) -> Result<Vec<Estimate>, AnalysisError> {
-    let known = critical_epsilons(run, options)?;
-    known.iter().map(|known| estimate_from(run, options, known)).collect()
+    let mut estimates = Vec::new();
+    visit_estimates(run, options, |_known, estimate| estimates.push(estimate))?;
+    estimates.sort_by_key(|estimate| options.place(estimate.optimizer));
+    Ok(estimates)
 }
 
-fn estimate_from(run: &Run, options: &EstimateOptions, known: &Known) -> Result<Estimate, AnalysisError> {
-    let manifest = run.manifest();
-    let n_sampled = known.tensors.iter().filter(|tensor| tensor.method() == Some(Method::Sample)).count();
-    // Each sampled tensor has two bounds with two ends each; together they miss no more often than stated (Bonferroni).
-    let miss = (1.0 - options.confidence) / (4 * n_sampled.max(1)) as f64;
-    let (mut tensors, mut left_out) = (Vec::new(), Vec::new());
-    for (info, critical) in manifest.tensors.iter().zip(&known.tensors) {
-        match tensor_bounds(critical, options.percentile, miss) {
-            Ok((lower, upper, method)) => tensors.push(TensorEstimate {
-                tensor: info.name.clone(),
-                numel: info.numel(),
-                method,
-                sample_size: critical.sample_size(),
-                zeros: critical.zeros(),
-                non_finite: critical.non_finite(),
-                lower,
-                upper,
-            }),
-            Err(reason) => left_out.push(LeftOut { tensor: info.name.clone(), reason: reason.to_owned() }),
+/// Hands over each estimate with what it was made of, in the order of steps.
+pub(crate) fn visit_estimates(
+    run: &Run,
+    options: &EstimateOptions,
+    mut visit: impl FnMut(&Known, Estimate),
+) -> Result<(), AnalysisError> {
+    let grouping = Grouping::of(&run.manifest().tensors);
+    visit_critical_epsilons(run, options, |known| {
+        let of_optimizer = estimate_from(run, options, &grouping, known)?;
+        for &convention in options.optimizers.iter().filter(|convention| convention.optimizer() == known.optimizer) {
+            let own = own_epsilon(run.manifest(), known, convention);
+            visit(known, Estimate { own, ..of_optimizer.clone().under(convention) });
         }
-    }
+        Ok(())
+    })
+}
+
+/// With the optimizer's own ε, and nothing said of the run's.
+fn estimate_from(
+    run: &Run,
+    options: &EstimateOptions,
+    grouping: &Grouping,
+    known: &Known,
+) -> Result<Estimate, AnalysisError> {
+    let manifest = run.manifest();
+    let (members, left_out) = members(manifest, options, known);
+    let all: Vec<&Member<'_>> = members.iter().collect();
     let nothing = || not_recorded(run, format!("no tensor has a non-zero critical epsilon of {}", known.optimizer));
+    let [lower, upper] = Side::BOTH.map(|side| extremes(&all, side, options.confidence));
     Ok(Estimate {
         run: manifest.run.clone(),
         mode: manifest.mode,
-        optimizer: known.optimizer,
+        optimizer: known.optimizer.into(),
         decay: known.decay,
         percentile: options.percentile,
+        confidence: options.confidence,
         coupled_weight_decay: manifest.gradient.coupled_weight_decay,
         step: known.step,
         last_step: run.last_step(),
         restarted_after: known.restarted_after,
         finished: run.is_finished(),
-        lower: lower_bound(&tensors).ok_or_else(nothing)?,
-        upper: upper_bound(&tensors).ok_or_else(nothing)?,
-        own: own_epsilon(manifest, known),
-        tensors,
+        lower: lower.ok_or_else(nothing)?,
+        upper: upper.ok_or_else(nothing)?,
+        spaces: search_spaces(&members, options, grouping),
+        rounding_noise: rounding_noise(&members, grouping, known.optimizer),
+        own: None,
+        tensors: members.into_iter().map(|member| member.estimate).collect(),
         left_out,
     })
 }
 
-/// A tensor's two bounds, or why it has none.
-fn tensor_bounds(critical: &CriticalEpsilon, p: f64, miss: f64) -> Result<(Bound, Bound, Method), &'static str> {
-    match critical {
-        CriticalEpsilon::Unknown => Err("not recorded"),
-        _ if critical.sample_size() == 0 && critical.non_finite() > 0 => Err("no finite non-zero gradient"),
-        _ if critical.sample_size() == 0 => Err("every gradient is zero"),
-        CriticalEpsilon::Bins(histogram) => {
-            let (lower, upper) = indices(p, histogram.total() as usize);
-            Ok((binned_bound(histogram, lower), binned_bound(histogram, upper), Method::Bins))
+/// The tensors that set bounds, in the manifest's order, and those that do not.
+fn members<'a>(manifest: &Manifest, options: &EstimateOptions, known: &'a Known) -> (Vec<Member<'a>>, Vec<LeftOut>) {
+    let n_sampled = known.tensors.iter().filter(|tensor| tensor.method() == Some(Method::Sample)).count();
+    // Each sampled tensor has two bounds with two ends each; together they miss no more often than stated (Bonferroni).
+    let miss = (1.0 - options.confidence) / (4 * n_sampled.max(1)) as f64;
+    let (mut members, mut left_out) = (Vec::new(), Vec::new());
+    for (tensor, (info, critical)) in manifest.tensors.iter().zip(&known.tensors).enumerate() {
+        match tensor_bounds(critical, options, tensor, miss) {
+            Ok(bounds) => {
+                let [lower, upper] = bounds.bounds;
+                let estimate = TensorEstimate {
+                    tensor: info.name.clone(),
+                    numel: info.numel(),
+                    method: critical.method().expect("what has bounds is known"),
+                    sample_size: critical.sample_size(),
+                    zeros: critical.zeros(),
+                    non_finite: critical.non_finite(),
+                    lower,
+                    upper,
+                };
+                members.push(Member { estimate, critical, replicates: bounds.replicates, tensor });
+            }
+            Err(reason) => left_out.push(LeftOut { tensor: info.name.clone(), reason: reason.to_owned() }),
         }
-        CriticalEpsilon::Values { sorted, complete: true, .. } => {
-            let (lower, upper) = indices(p, sorted.len());
-            Ok((exact_bound(sorted[lower]), exact_bound(sorted[upper]), Method::Exact))
+    }
+    (members, left_out)
+}
+
+fn search_spaces(members: &[Member<'_>], options: &EstimateOptions, grouping: &Grouping) -> Vec<SearchSpace> {
+    let mut spaces = Vec::new();
+    for &scope in &options.scopes {
+        // Of a single tensor there is nothing to combine.
+        let each: Vec<Option<Combination>> = match scope {
+            Scope::Tensor => vec![None],
+            _ => options.combinations.iter().copied().map(Some).collect(),
+        };
+        for group in grouping.groups(scope) {
+            let of_group = group.tensors.iter();
+            let find = |tensor: &usize| members.binary_search_by_key(tensor, |member| member.tensor).ok();
+            let of_group: Vec<&Member<'_>> = of_group.filter_map(find).map(|index| &members[index]).collect();
+            spaces.extend(each.iter().filter_map(|&combination| space(&of_group, scope, group, combination, options)));
         }
-        CriticalEpsilon::Values { sorted, complete: false, .. } => {
-            let (lower, upper) = indices(p, sorted.len());
-            Ok((
-                sampled_bound(sorted, lower, confidence_ranks(sorted.len(), 1.0 - p, miss)),
-                sampled_bound(sorted, upper, confidence_ranks(sorted.len(), p, miss)),
-                Method::Sample,
-            ))
+    }
+    spaces
+}
+
+/// `None` if no tensor of the group sets a bound.
+fn space(
+    members: &[&Member<'_>],
+    scope: Scope,
+    group: &Group,
+    combination: Option<Combination>,
+    options: &EstimateOptions,
+) -> Option<SearchSpace> {
+    let bound = |side| match combination {
+        None | Some(Combination::Extremes) => extremes(members, side, options.confidence),
+        Some(Combination::Pooled) => pooled(members, side, options),
+        Some(Combination::Robust) => robust(members, side, options.confidence),
+    };
+    let sum = |of: fn(&TensorEstimate) -> u64| members.iter().map(|member| of(&member.estimate)).sum();
+    Some(SearchSpace {
+        scope,
+        name: group.name.clone(),
+        combination,
+        lower: bound(Side::Lower)?,
+        upper: bound(Side::Upper)?,
+        tensors: members.iter().map(|member| member.estimate.tensor.clone()).collect(),
+        numel: sum(|tensor| tensor.numel),
+        sample_size: sum(|tensor| tensor.sample_size),
+        zeros: sum(|tensor| tensor.zeros),
+        non_finite: sum(|tensor| tensor.non_finite),
+        method: members.iter().map(|member| member.estimate.method).max()?,
+    })
+}
+
+/// See [`Estimate::rounding_noise`]. The biases below the widest gap between neighbouring upper bounds, if it is wide
+/// enough and leaves fewer than half of the tensors below.
+fn rounding_noise(members: &[Member<'_>], grouping: &Grouping, optimizer: Optimizer) -> Vec<String> {
+    let mut order: Vec<(f64, &Member<'_>)> =
+        members.iter().map(|member| (member.estimate.upper.value.log10(), member)).collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let gaps = order.windows(2).map(|pair| pair[1].0 - pair[0].0).enumerate();
+    let widest = gaps.filter(|&(index, _)| 2 * (index + 1) < order.len()).max_by(|a, b| a.1.total_cmp(&b.1));
+    let wide_enough = ROUNDING_NOISE_DECADES * f64::from(optimizer.degree());
+    let n_below = widest.filter(|&(_, gap)| gap >= wide_enough).map_or(0, |(index, _)| index + 1);
+    let below = order[..n_below].iter().map(|(_, member)| member);
+    let biases = below.filter(|member| grouping.kind(member.tensor) == Kind::Bias);
+    let mut names: Vec<String> = biases.map(|member| member.estimate.tensor.clone()).collect();
+    names.sort_unstable();
+    names
+}
+
+impl Estimate {
+    /// The same with an ε that shares the optimizer's moments.
+    fn under(self, convention: Convention) -> Self {
+        let image = |value| convention.critical_epsilon(value);
+        let of_tensor = |tensor: TensorEstimate| TensorEstimate {
+            lower: tensor.lower.map(image),
+            upper: tensor.upper.map(image),
+            ..tensor
+        };
+        let of_space =
+            |space: SearchSpace| SearchSpace { lower: space.lower.map(image), upper: space.upper.map(image), ..space };
+        Self {
+            optimizer: convention,
+            lower: self.lower.map(image),
+            upper: self.upper.map(image),
+            spaces: self.spaces.into_iter().map(of_space).collect(),
+            tensors: self.tensors.into_iter().map(of_tensor).collect(),
+            ..self
         }
     }
 }
 
-fn exact_bound(value: f32) -> Bound {
-    let value = f64::from(value);
-    Bound { value, low: Some(value), high: Some(value) }
-}
-
-fn binned_bound(histogram: &Histogram, index: usize) -> Bound {
-    let range = histogram.order_statistic(index as u64).expect("the index is below the total");
-    Bound { value: BinRange::middle(range), low: Some(range.lower()), high: Some(range.upper()) }
-}
-
-fn sampled_bound(sorted: &[f32], index: usize, ranks: (Option<usize>, Option<usize>)) -> Bound {
-    let at = |rank: usize| f64::from(sorted[rank]);
-    Bound { value: at(index), low: ranks.0.map(at), high: ranks.1.map(at) }
-}
-
-fn lower_bound(tensors: &[TensorEstimate]) -> Option<RunBound> {
-    let mut order: Vec<&TensorEstimate> = tensors.iter().collect();
-    order.sort_by(|a, b| a.lower.value.total_cmp(&b.lower.value));
-    let lowest = order.first()?;
-    // An end that is not known reaches out to zero below, and never is the least above.
-    let low = tensors.iter().map(|tensor| tensor.lower.low).collect::<Option<Vec<f64>>>();
-    let high = tensors.iter().filter_map(|tensor| tensor.lower.high);
-    Some(RunBound {
-        bound: Bound {
-            value: lowest.lower.value,
-            low: low.and_then(|low| low.into_iter().min_by(f64::total_cmp)),
-            high: high.min_by(f64::total_cmp),
-        },
-        tensor: lowest.tensor.clone(),
-        without: order.get(1).map(|tensor| tensor.lower.value),
-    })
-}
-
-fn upper_bound(tensors: &[TensorEstimate]) -> Option<RunBound> {
-    let mut order: Vec<&TensorEstimate> = tensors.iter().collect();
-    order.sort_by(|a, b| b.upper.value.total_cmp(&a.upper.value));
-    let highest = order.first()?;
-    let low = tensors.iter().filter_map(|tensor| tensor.upper.low);
-    let high = tensors.iter().map(|tensor| tensor.upper.high).collect::<Option<Vec<f64>>>();
-    Some(RunBound {
-        bound: Bound {
-            value: highest.upper.value,
-            low: low.max_by(f64::total_cmp),
-            high: high.and_then(|high| high.into_iter().max_by(f64::total_cmp)),
-        },
-        tensor: highest.tensor.clone(),
-        without: order.get(1).map(|tensor| tensor.upper.value),
-    })
-}
-
-/// Where the run's own ε lies among the critical ε of its own optimizer.
-fn own_epsilon(manifest: &Manifest, known: &Known) -> Option<OwnEpsilon> {
-    let own = match manifest.optimizer.name.as_str() {
-        // Their denominators are Adam's.
-        "adamw" | "nadam" => "adam",
-        name => name,
-    };
-    if own != known.optimizer.name() {
+/// Where the run's own ε lies among the critical ε, if that is the ε of its own optimizer.
+fn own_epsilon(manifest: &Manifest, known: &Known, convention: Convention) -> Option<OwnEpsilon> {
+    let own: Convention = manifest.optimizer.name.parse().ok()?;
+    if !convention.has_denominator_of(own) {
         return None;
     }
     let epsilon = manifest.optimizer.epsilon;
-    let (mut below, mut all) = (0.0, 0.0);
-    for (info, critical) in manifest.tensors.iter().zip(&known.tensors) {
-        if critical.sample_size() > 0 {
-            // A sample stands for as many elements of its tensor as its share of non-zero values says.
-            let elements = info.numel() as f64 * critical.sample_size() as f64 / critical.n_looked_at() as f64;
-            below += elements * critical.n_below(epsilon) as f64 / critical.sample_size() as f64;
-            all += elements;
-        }
-    }
-    let complete = known.tensors.iter().all(|critical| matches!(critical.method(), Some(Method::Exact | Method::Bins)));
-    (all > 0.0).then(|| OwnEpsilon { epsilon, share_below: below / all, complete })
+    let all = Distribution::of(manifest.tensors.iter().zip(&known.tensors))?;
+    let share_below = all.share_below(convention.optimizers_epsilon(epsilon), 1.0).value;
+    Some(OwnEpsilon { epsilon, share_below, complete: all.method() != Method::Sample })
 }

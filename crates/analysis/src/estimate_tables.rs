@@ -1,112 +1,137 @@
-//! Estimates as frames.
+//! Estimates as a frame.
+//!
+//! | column | type | meaning |
+//! |---|---|---|
+//! | `run`, `mode`, `status` | text | the run, `calibration` or `monitoring`, `finished` or `unfinished` |
+//! | `optimizer` | text | whose ε, see [`Convention`](epsiloscope_moments::Convention) |
+//! | `step`, `last_step` | integer | after which step; the last complete one |
+//! | `scope`, `name` | text | `tensor`, `layer`, `kind` or `run`, and which; null for the run |
+//! | `combination` | text | `extremes`, `pooled` or `robust`; null for a tensor |
+//! | `search_lower`, `search_upper` | number | the search space, powers of ten |
+//! | `decades` | integer | its width |
+//! | `lower`, `lower_low`, `lower_high` | number | the bound; what it lies between: for certain, or with the stated confidence for a sample; null where the sample cannot tell |
+//! | `lower_boot_low`, `lower_boot_high` | number | bootstrap interval; the bound itself if exact, null if from bins alone |
+//! | `lower_tensor`, `lower_method`, `lower_sample_size` | text, text, integer | which tensor sets it; `exact`, `bins` or `sample`; from how many values |
+//! | `lower_without` | number | what the other tensors would set; null without others |
+//! | `upper…` | | the same of the upper bound |
+//! | `sets` | text | whether tensors of this row set the run's bounds: `lower`, `upper`, `both` or empty; null for the run |
+//! | `tensors`, `left_out` | integer | tensors that set bounds in this row; tensors of the run that set none |
+//! | `numel`, `sample_size`, `zeros`, `non_finite` | integer | elements of those tensors; values ordered, exactly zero, infinite or not a number |
+//! | `method` | text | the least exact of the tensors' methods |
+//! | `percentile`, `confidence`, `beta1`, `beta2` | number | as asked, as recorded |
+//! | `restarted_after` | integer | the step after which the recorder's moments began anew, else null |
+//! | `default_epsilon`, `own_epsilon`, `share_below_own` | number | the optimizer's default ε; the run's own and the share of elements whose critical ε is smaller, null if it was trained with another optimizer |
 
-use epsiloscope_format::Mode;
 use polars::prelude::*;
 
-use crate::estimate::{Bound, Estimate, TensorEstimate};
+use crate::along::mode_name;
+use crate::estimate::{CombinedBound, Estimate, SearchSpace};
+use crate::grouping::Scope;
 
-/// One row per run and optimizer: the search space, its bounds, the tensors that set them.
+/// The columns that fit on a screen, of a table of scopes narrower than the run.
+pub const SHORT_COLUMNS: [&str; 12] = [
+    "run",
+    "optimizer",
+    "step",
+    "name",
+    "combination",
+    "numel",
+    "method",
+    "sample_size",
+    "zeros",
+    "lower",
+    "upper",
+    "sets",
+];
+
+/// One row per run, optimizer, step, and scope and combination asked for.
 ///
 /// # Errors
 /// None that is known; polars reports its own.
-pub fn run_table(estimates: &[Estimate]) -> PolarsResult<DataFrame> {
-    let column = |name: &str, value: &dyn Fn(&Estimate) -> Option<f64>| numbers(name, estimates.iter().map(value));
-    let text = |name: &str, value: &dyn Fn(&Estimate) -> String| texts(name, estimates.iter().map(value));
-    let whole = |name: &str, value: &dyn Fn(&Estimate) -> i64| wholes(name, estimates.iter().map(value));
-    let power = |exponent: i32| format!("1e{exponent}").parse().ok();
-    let setting = |estimate: &Estimate, name: &str| {
-        let tensor = estimate.tensors.iter().find(|tensor| tensor.tensor == name);
-        tensor.map(|tensor| (tensor.method.name().to_owned(), tensor.sample_size as i64)).unwrap_or_default()
-    };
-    DataFrame::new_infer_height(vec![
-        text("run", &|e| e.run.clone()),
-        text("mode", &|e| mode_name(e.mode).to_owned()),
-        text("optimizer", &|e| e.optimizer.name().to_owned()),
-        column("search_lower", &|e| power(e.exponents().0)),
-        column("search_upper", &|e| power(e.exponents().1)),
-        whole("decades", &|e| i64::from(e.decades())),
-        column("lower", &|e| Some(e.lower.bound.value)),
-        column("lower_low", &|e| e.lower.bound.low),
-        column("lower_high", &|e| e.lower.bound.high),
-        text("lower_tensor", &|e| e.lower.tensor.clone()),
-        text("lower_method", &|e| setting(e, &e.lower.tensor).0),
-        whole("lower_sample_size", &|e| setting(e, &e.lower.tensor).1),
-        column("lower_without", &|e| e.lower.without),
-        column("upper", &|e| Some(e.upper.bound.value)),
-        column("upper_low", &|e| e.upper.bound.low),
-        column("upper_high", &|e| e.upper.bound.high),
-        text("upper_tensor", &|e| e.upper.tensor.clone()),
-        text("upper_method", &|e| setting(e, &e.upper.tensor).0),
-        whole("upper_sample_size", &|e| setting(e, &e.upper.tensor).1),
-        column("upper_without", &|e| e.upper.without),
-        whole("tensors", &|e| e.tensors.len() as i64),
-        whole("left_out", &|e| e.left_out.len() as i64),
-        whole("step", &|e| e.step),
-        whole("last_step", &|e| e.last_step),
-        Column::new("restarted_after".into(), estimates.iter().map(|e| e.restarted_after).collect::<Vec<_>>()),
-        text("status", &|e| if e.finished { "finished" } else { "unfinished" }.to_owned()),
-        column("percentile", &|e| Some(e.percentile)),
-        column("beta1", &|e| Some(e.decay.beta1)),
-        column("beta2", &|e| Some(e.decay.beta2)),
-        column("own_epsilon", &|e| e.own.map(|own| own.epsilon)),
-        column("share_below_own", &|e| e.own.map(|own| own.share_below)),
-    ])
-}
-
-/// One row per run, optimizer and tensor: the bounds that the tensor would set alone.
-///
-/// # Errors
-/// None that is known; polars reports its own.
-pub fn tensor_table(estimates: &[Estimate]) -> PolarsResult<DataFrame> {
-    let rows: Vec<(&Estimate, &TensorEstimate)> =
-        estimates.iter().flat_map(|estimate| estimate.tensors.iter().map(move |tensor| (estimate, tensor))).collect();
-    let rows = || rows.iter().copied();
-    let bound = |name: &str, value: &dyn Fn(&TensorEstimate) -> Bound| {
-        let part = |suffix: &str, part: &dyn Fn(Bound) -> Option<f64>| {
-            numbers(&format!("{name}{suffix}"), rows().map(|(_, tensor)| part(value(tensor))))
-        };
-        [part("", &|bound| Some(bound.value)), part("_low", &|bound| bound.low), part("_high", &|bound| bound.high)]
-    };
-    let sets = |estimate: &Estimate, tensor: &TensorEstimate| match (
-        estimate.lower.tensor == tensor.tensor,
-        estimate.upper.tensor == tensor.tensor,
-    ) {
-        (true, true) => "both",
-        (true, false) => "lower",
-        (false, true) => "upper",
-        (false, false) => "",
-    };
+pub fn estimate_table(estimates: &[Estimate]) -> PolarsResult<DataFrame> {
+    let rows: Vec<Row<'_>> =
+        estimates.iter().flat_map(|estimate| estimate.spaces.iter().map(move |space| (estimate, space))).collect();
+    let text = |name, value: fn(Row<'_>) -> Option<&str>| column(name, &rows, value);
+    let number = |name, value: fn(Row<'_>) -> Option<f64>| column(name, &rows, value);
+    let whole = |name, value: fn(Row<'_>) -> Option<i64>| column(name, &rows, value);
     let mut columns = vec![
-        texts("run", rows().map(|(estimate, _)| estimate.run.clone())),
-        texts("optimizer", rows().map(|(estimate, _)| estimate.optimizer.name().to_owned())),
-        texts("tensor", rows().map(|(_, tensor)| tensor.tensor.clone())),
-        wholes("numel", rows().map(|(_, tensor)| tensor.numel as i64)),
-        texts("method", rows().map(|(_, tensor)| tensor.method.name().to_owned())),
-        wholes("sample_size", rows().map(|(_, tensor)| tensor.sample_size as i64)),
-        wholes("zeros", rows().map(|(_, tensor)| tensor.zeros as i64)),
-        wholes("non_finite", rows().map(|(_, tensor)| tensor.non_finite as i64)),
+        text("run", |(e, _)| Some(&e.run)),
+        text("mode", |(e, _)| Some(mode_name(e.mode))),
+        text("status", |(e, _)| Some(if e.finished { "finished" } else { "unfinished" })),
+        text("optimizer", |(e, _)| Some(e.optimizer.name())),
+        whole("step", |(e, _)| Some(e.step)),
+        whole("last_step", |(e, _)| Some(e.last_step)),
+        text("scope", |(_, s)| Some(s.scope.name())),
+        text("name", |(_, s)| s.name.as_deref()),
+        text("combination", |(_, s)| s.combination.map(|combination| combination.name())),
+        number("search_lower", |(_, s)| power(s.exponents().0)),
+        number("search_upper", |(_, s)| power(s.exponents().1)),
+        whole("decades", |(_, s)| Some(i64::from(s.exponents().1 - s.exponents().0))),
     ];
-    columns.extend(bound("lower", &|tensor| tensor.lower));
-    columns.extend(bound("upper", &|tensor| tensor.upper));
-    columns.push(texts("sets", rows().map(|(estimate, tensor)| sets(estimate, tensor).to_owned())));
+    columns.extend(bound_columns("lower", &rows, |space| &space.lower));
+    columns.extend(bound_columns("upper", &rows, |space| &space.upper));
+    columns.extend([
+        text("sets", sets),
+        whole("tensors", |(_, s)| Some(s.tensors.len() as i64)),
+        whole("left_out", |(e, _)| Some(e.left_out.len() as i64)),
+        whole("numel", |(_, s)| Some(s.numel as i64)),
+        whole("sample_size", |(_, s)| Some(s.sample_size as i64)),
+        whole("zeros", |(_, s)| Some(s.zeros as i64)),
+        whole("non_finite", |(_, s)| Some(s.non_finite as i64)),
+        text("method", |(_, s)| Some(s.method.name())),
+        number("percentile", |(e, _)| Some(e.percentile)),
+        number("confidence", |(e, _)| Some(e.confidence)),
+        number("beta1", |(e, _)| Some(e.decay.beta1)),
+        number("beta2", |(e, _)| Some(e.decay.beta2)),
+        whole("restarted_after", |(e, _)| e.restarted_after),
+        number("default_epsilon", |(e, _)| Some(e.optimizer.default_epsilon())),
+        number("own_epsilon", |(e, _)| e.own.map(|own| own.epsilon)),
+        number("share_below_own", |(e, _)| e.own.map(|own| own.share_below)),
+    ]);
     DataFrame::new_infer_height(columns)
 }
 
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Calibration => "calibration",
-        Mode::Monitoring => "monitoring",
+type Row<'a> = (&'a Estimate, &'a SearchSpace);
+
+fn bound_columns(side: &str, rows: &[Row<'_>], bound: fn(&SearchSpace) -> &CombinedBound) -> [Column; 9] {
+    let name = |suffix: &str| format!("{side}{suffix}");
+    let number = |suffix: &str, value: fn(&CombinedBound) -> Option<f64>| {
+        column(&name(suffix), rows, |(_, space)| value(bound(space)))
+    };
+    [
+        number("", |of| Some(of.bound.value)),
+        number("_low", |of| of.bound.low),
+        number("_high", |of| of.bound.high),
+        number("_boot_low", |of| of.bound.bootstrap.map(|(low, _)| low)),
+        number("_boot_high", |of| of.bound.bootstrap.map(|(_, high)| high)),
+        column(&name("_tensor"), rows, |(_, space)| Some(bound(space).tensor.as_str())),
+        column(&name("_method"), rows, |(_, space)| Some(bound(space).method.name())),
+        column(&name("_sample_size"), rows, |(_, space)| Some(bound(space).sample_size as i64)),
+        number("_without", |of| of.without),
+    ]
+}
+
+fn sets<'a>((estimate, space): Row<'a>) -> Option<&'a str> {
+    if space.scope == Scope::Run {
+        return None;
+    }
+    let has = |bound: &CombinedBound| space.tensors.contains(&bound.tensor);
+    match (has(&estimate.lower), has(&estimate.upper)) {
+        (true, true) => Some("both"),
+        (true, false) => Some("lower"),
+        (false, true) => Some("upper"),
+        (false, false) => Some(""),
     }
 }
 
-fn numbers(name: &str, values: impl Iterator<Item = Option<f64>>) -> Column {
-    Column::new(name.into(), values.collect::<Vec<_>>())
+fn power(exponent: i32) -> Option<f64> {
+    format!("1e{exponent}").parse().ok()
 }
 
-fn wholes(name: &str, values: impl Iterator<Item = i64>) -> Column {
-    Column::new(name.into(), values.collect::<Vec<_>>())
-}
-
-fn texts(name: &str, values: impl Iterator<Item = String>) -> Column {
-    Column::new(name.into(), values.collect::<Vec<_>>())
+/// A column of numbers or text, null where there is no value.
+fn column<'a, T>(name: &str, rows: &[Row<'a>], value: impl Fn(Row<'a>) -> Option<T>) -> Column
+where
+    Series: NamedFrom<Vec<Option<T>>, [Option<T>]>,
+{
+    Column::new(name.into(), rows.iter().map(|&row| value(row)).collect::<Vec<Option<T>>>())
 }

@@ -2,15 +2,30 @@
 //!
 //! - [`mod@histograms`], [`histogram_tables`]: gradient magnitude histograms, by tensor, layer, kind or over the run.
 //! - [`grouping`], [`window`]: the tensors and the steps that a result is over.
-//! - [`replay`]: moments of Adam-family optimizers, replayed offline from recorded gradients.
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
+//! - [`mod@effects`]: what a value of ε does, which ones to try ([`search_grid`]), at which learning rates.
+//! - [`mod@drift`], [`mod@spread`]: how bounds move along a run, and differ from seed to seed, from [bounds along
+//!   runs](along).
 //! - [`inspect`]: what a run holds.
+//! - [`mod@diff`]: how far two runs lie apart.
+//! - [`mod@verify`]: whether a run is sound.
 //!
 //! Tables come as polars frames. Part files are opened by `epsiloscope-format`'s checked reader, never by polars. A
 //! result depends on the files and the options alone, not on threads, directory order or the clock.
 
+pub mod along;
+mod at;
+mod bootstrap;
+mod combination;
 mod critical_epsilon;
+mod cursor;
+pub mod denominator;
+pub mod diff;
+mod distribution;
+pub mod drift;
+pub mod effect_tables;
+pub mod effects;
 mod error;
 pub mod estimate;
 pub mod estimate_tables;
@@ -19,13 +34,30 @@ pub mod histogram_tables;
 pub mod histograms;
 pub mod inspect;
 mod order_statistics;
-pub mod replay;
+mod pooled;
+mod replay;
+pub mod search_grid;
 mod snapshots;
+pub mod spread;
+mod tensor_bounds;
+pub mod verify;
 pub mod window;
 
+pub use along::{BoundsAt, bounds_along};
+pub use at::At;
+pub use bootstrap::bootstrap_over;
+pub use combination::Combination;
+pub use diff::diff;
+pub use drift::drift;
+pub use effects::{CandidateOptions, Candidates, Regime, candidates};
 pub use error::AnalysisError;
-pub use estimate::{Bound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, RunBound, TensorEstimate, estimate};
+pub use estimate::{
+    Bound, CombinedBound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, SearchSpace, TensorEstimate, estimate,
+};
 pub use grouping::{Grouping, Scope};
 pub use histograms::{HistogramOptions, Origin, ScopeHistogram, histograms};
 pub use inspect::{files, scalars, steps, tensor_health};
+pub use search_grid::TrialRange;
+pub use spread::spread;
+pub use verify::verify;
 pub use window::Window;

@@ -8,99 +8,114 @@ use epsiloscope_moments::{Decay, Moments, Optimizer};
 
 use crate::error::AnalysisError;
 
-/// The moments of one tensor's recorded elements after the last replayed step.
-#[derive(Debug, Default)]
-pub struct TensorReplay {
+/// The moments of every tensor's recorded elements, as far as the gradients have been taken.
+///
+/// One pass over `magnitudes` serves all optimizers. A step at which a tensor had no gradient does not move its
+/// moments, as PyTorch's optimizers skip it; nor does one whose scaled gradients overflowed, as `GradScaler` skips it.
+/// Only the moments and the gradients of one step are kept, however many steps there are.
+pub(crate) struct Replay<'a> {
+    run: &'a Run,
+    /// Those whose moments are replayed.
+    pub(crate) optimizers: Vec<Optimizer>,
+    decay: Decay,
+    overflowed: BTreeSet<i64>,
+    /// In the manifest's order.
+    tensors: Vec<TensorReplay>,
+}
+
+impl<'a> Replay<'a> {
+    /// Moments before the first step.
+    pub(crate) fn new(run: &'a Run, optimizers: Vec<Optimizer>, decay: Decay) -> Result<Self, FormatError> {
+        let tensors = run.manifest().tensors.iter().map(|_| TensorReplay::default()).collect();
+        Ok(Self { run, optimizers, decay, overflowed: overflowed_steps(run)?, tensors })
+    }
+
+    /// Takes rows of one step and tensor, rank by rank in the order of the table; what is no gradient is passed over.
+    pub(crate) fn take(&mut self, batch: &MagnitudeBatch, rows: Range<usize>) -> Result<(), AnalysisError> {
+        let (step, tensor) = (batch.step.value(rows.start), batch.tensor[rows.start] as usize);
+        let is_gradient = self.run.manifest().quantities[batch.quantity[rows.start] as usize] == GRADIENT;
+        if self.optimizers.is_empty() || !is_gradient || self.overflowed.contains(&step) {
+            return Ok(());
+        }
+        let moments = moments(&self.optimizers, self.decay);
+        let shard = self.tensors[tensor].shards.entry(batch.rank).or_default();
+        shard.take(batch, rows, moments).map_err(|reason| fault(self.run, tensor, reason))
+    }
+
+    /// Ends the last step that was taken, of every rank.
+    pub(crate) fn end_step(&mut self) -> Result<(), AnalysisError> {
+        let moments = moments(&self.optimizers, self.decay);
+        for (index, tensor) in self.tensors.iter_mut().enumerate() {
+            let recorded_elements = self.run.manifest().tensors[index].recorded_elements;
+            tensor.end_step(recorded_elements, &moments).map_err(|reason| fault(self.run, index, reason))?;
+        }
+        Ok(())
+    }
+
+    /// The critical ε of a tensor's recorded elements, rank by rank, after the steps ended; none if it never had a
+    /// gradient.
+    pub(crate) fn critical_epsilon(&self, tensor: usize, optimizer: usize) -> Vec<f32> {
+        let shards = self.tensors[tensor].shards.values();
+        shards.flat_map(|shard| shard.moments[optimizer].critical_epsilon()).collect()
+    }
+}
+
+/// What makes the moments of so many elements.
+fn moments(optimizers: &[Optimizer], decay: Decay) -> impl Fn(usize) -> Vec<Moments> + '_ {
+    move |numel| optimizers.iter().map(|&optimizer| Moments::new(optimizer, decay, numel)).collect()
+}
+
+fn fault(run: &Run, tensor: usize, (step, reason): (i64, String)) -> AnalysisError {
+    let tensor = run.manifest().tensors[tensor].name.clone();
+    AnalysisError::Replay { run: run.dir().to_owned(), tensor, step, reason }
+}
+
+/// The moments of one tensor's recorded elements.
+#[derive(Default)]
+struct TensorReplay {
     /// What each rank recorded of it; nothing if the tensor never had a gradient.
-    pub shards: BTreeMap<u32, Shard>,
+    shards: BTreeMap<u32, Shard>,
+    /// So many elements were found to be distinct, and as many as the manifest states.
+    n_checked: usize,
 }
 
 /// The elements of a tensor that one rank recorded.
-#[derive(Debug, Default)]
-pub struct Shard {
+#[derive(Default)]
+struct Shard {
     /// Ascending indices into the flattened tensor.
-    pub elements: Vec<i64>,
-    /// One per optimizer asked for, in that order.
-    pub moments: Vec<Moments>,
+    elements: Vec<i64>,
+    /// One per optimizer.
+    moments: Vec<Moments>,
     /// The present step.
     step: i64,
     /// The gradients of the present step taken so far.
     gradients: Vec<f32>,
 }
 
-/// Replays the gradients of steps 1 to `last_step` for every tensor of the manifest, in its order.
-///
-/// One pass over `magnitudes` serves all optimizers. A step at which a tensor had no gradient does not move its
-/// moments, as PyTorch's optimizers skip it; nor does one whose scaled gradients overflowed, as `GradScaler` skips it.
-///
-/// # Errors
-/// [`AnalysisError::NotRecorded`] if the run lacks gradients, steps or signs that the moments are made of;
-/// [`AnalysisError::Replay`] if the elements change from step to step; [`AnalysisError::Format`] if a file cannot be read.
-pub fn replay(
-    run: &Run,
-    optimizers: &[Optimizer],
-    decay: Decay,
-    last_step: i64,
-) -> Result<Vec<TensorReplay>, AnalysisError> {
-    let manifest = run.manifest();
-    let prerequisites = Prerequisites::read(run)?;
-    for &optimizer in optimizers {
-        if let Some(obstacle) = prerequisites.obstacle(optimizer, last_step) {
-            return Err(not_recorded(run, format!("moments of {optimizer} cannot be replayed: {obstacle}")));
-        }
-    }
-    let overflowed = overflowed_steps(run)?;
-    let moments = |numel| optimizers.iter().map(|&optimizer| Moments::new(optimizer, decay, numel)).collect();
-    let fault = |tensor: usize, (step, reason)| {
-        let tensor = manifest.tensors[tensor].name.clone();
-        AnalysisError::Replay { run: run.dir().to_owned(), tensor, step, reason }
-    };
-    let mut tensors: Vec<TensorReplay> = manifest.tensors.iter().map(|_| TensorReplay::default()).collect();
-    for batch in run.magnitudes() {
-        let batch = batch?;
-        for rows in segments(&batch) {
-            let (step, tensor) = (batch.step.value(rows.start), batch.tensor[rows.start] as usize);
-            let is_gradient = manifest.quantities[batch.quantity[rows.start] as usize] == GRADIENT;
-            if is_gradient && step <= last_step && !overflowed.contains(&step) {
-                let shard = tensors[tensor].shards.entry(batch.rank).or_default();
-                shard.take(&batch, rows, moments).map_err(|reason| fault(tensor, reason))?;
-            }
-        }
-    }
-    for (index, tensor) in tensors.iter_mut().enumerate() {
-        tensor.finish(manifest.tensors[index].recorded_elements, moments).map_err(|reason| fault(index, reason))?;
-    }
-    Ok(tensors)
-}
-
 impl TensorReplay {
-    /// The critical ε of every recorded element, rank by rank, for one of the optimizers asked for.
-    pub fn critical_epsilon(&self, optimizer: usize) -> Vec<f32> {
-        self.shards.values().flat_map(|shard| shard.moments[optimizer].critical_epsilon()).collect()
-    }
-
-    /// Ends the last step; what the ranks recorded must then be as many distinct elements as the manifest states.
-    fn finish(
+    /// Ends a step; what the ranks recorded must then be as many distinct elements as the manifest states.
+    fn end_step(
         &mut self,
         recorded_elements: u64,
         moments: impl Fn(usize) -> Vec<Moments> + Copy,
     ) -> Result<(), (i64, String)> {
-        let mut elements: Vec<i64> = Vec::new();
         for shard in self.shards.values_mut() {
             shard.end_step(moments)?;
-            elements.extend(&shard.elements);
         }
-        let Some(step) = self.shards.values().map(|shard| shard.step).max() else { return Ok(()) };
+        let n_elements = self.shards.values().map(|shard| shard.elements.len()).sum();
+        if n_elements == self.n_checked {
+            return Ok(());
+        }
+        let step = self.shards.values().map(|shard| shard.step).max().unwrap_or(0);
+        let mut elements: Vec<i64> = self.shards.values().flat_map(|shard| &shard.elements).copied().collect();
         elements.sort_unstable();
         if let Some(twice) = elements.windows(2).find_map(|pair| (pair[0] == pair[1]).then_some(pair[0])) {
             return Err((step, format!("element {twice} is there twice")));
         }
-        if elements.len() as u64 != recorded_elements {
-            return Err((
-                step,
-                format!("{} elements: expected {recorded_elements}, as the manifest states", elements.len()),
-            ));
+        if n_elements as u64 != recorded_elements {
+            return Err((step, format!("{n_elements} elements: expected {recorded_elements}, as the manifest states")));
         }
+        self.n_checked = n_elements;
         Ok(())
     }
 }
@@ -150,14 +165,14 @@ impl Shard {
     }
 }
 
-/// Runs of rows with the same step, tensor and quantity.
-pub(crate) fn segments(batch: &MagnitudeBatch) -> impl Iterator<Item = Range<usize>> + '_ {
+/// The same among some of the rows.
+pub(crate) fn segments_in(batch: &MagnitudeBatch, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
     let step = batch.step.values();
     let key = move |row: usize| (step[row], batch.tensor[row], batch.quantity[row]);
-    let mut start = 0;
+    let Range { mut start, end } = rows;
     std::iter::from_fn(move || {
-        let first = key((start < step.len()).then_some(start)?);
-        let len = (start..step.len()).take_while(|&row| key(row) == first).count();
+        let first = key((start < end).then_some(start)?);
+        let len = (start..end).take_while(|&row| key(row) == first).count();
         let segment = start..start + len;
         start = segment.end;
         Some(segment)

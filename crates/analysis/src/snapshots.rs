@@ -1,120 +1,152 @@
-//! The critical ε of every element as the recorder took them, at the last step that has them.
+//! The critical ε of every element as the recorder took them: at which steps, and what they are at one of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use epsiloscope_format::{FormatError, Run, TensorInfo};
+use epsiloscope_format::{
+    FormatError, HistogramBatch, MagnitudeBatch, Manifest, PartEntry, Run, TensorBatch, TensorInfo,
+};
 use epsiloscope_histogram::Histogram;
 use epsiloscope_moments::Optimizer;
 
 use crate::critical_epsilon::CriticalEpsilon;
-use crate::replay::segments;
 
-/// Every element's value if the recorder kept them, else every element's bin.
+/// The optimizer whose critical ε each quantity of a manifest holds.
+pub(crate) fn optimizers_of_quantities(manifest: &Manifest) -> Vec<Option<Optimizer>> {
+    let of_quantity = |name: &String| Optimizer::ALL.into_iter().find(|optimizer| optimizer.quantity() == *name);
+    manifest.quantities.iter().map(of_quantity).collect()
+}
+
+/// What the recorder took of critical ε, and when.
 #[derive(Default)]
-pub(crate) struct Snapshots {
-    /// The step after which they were taken.
-    pub(crate) step: Option<i64>,
-    /// By tensor and optimizer.
-    found: BTreeMap<Key, CriticalEpsilon>,
+pub(crate) struct Taken {
+    /// Elements looked at, after a step, of an optimizer's critical ε.
+    n_elements: BTreeMap<(i64, Optimizer), u64>,
+    /// The steps at which every element's value was kept, beside its bin.
+    pub(crate) value_steps: BTreeSet<i64>,
+}
+
+impl Taken {
+    pub(crate) fn read(run: &Run) -> Result<Self, FormatError> {
+        let manifest = run.manifest();
+        let optimizers = optimizers_of_quantities(manifest);
+        let mut taken = Self::default();
+        for batch in run.tensors() {
+            let batch = batch?;
+            for row in 0..batch.step.len() {
+                if let Some(optimizer) = optimizers[batch.quantity[row] as usize] {
+                    let numel = batch.numel.value(row).max(0) as u64;
+                    *taken.n_elements.entry((batch.step.value(row), optimizer)).or_default() += numel;
+                }
+            }
+        }
+        match manifest.critical_epsilon {
+            Some(policy) if policy.elements && policy.every_step => {
+                for batch in run.magnitudes() {
+                    let batch = batch?;
+                    let is_taken = |row: &usize| optimizers[batch.quantity[*row] as usize].is_some();
+                    let steps = (0..batch.step.len()).filter(is_taken).map(|row| batch.step.value(row));
+                    taken.value_steps.extend(steps);
+                }
+            }
+            Some(policy) if policy.elements => taken.value_steps = taken.steps().collect(),
+            _ => {}
+        }
+        Ok(taken)
+    }
+
+    /// The steps after which anything was taken, ascending.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = i64> + '_ {
+        let mut previous = None;
+        self.n_elements.keys().map(|&(step, _)| step).filter(move |&step| previous.replace(step) != Some(step))
+    }
+
+    /// The last step after which as much as possible is known: values if any were kept, else bins.
+    pub(crate) fn last_step(&self) -> Option<i64> {
+        self.value_steps.last().copied().or(self.steps().last())
+    }
+
+    /// Whether anything was taken of an optimizer after a step.
+    pub(crate) fn has(&self, step: i64, optimizer: Optimizer) -> bool {
+        self.n_elements.contains_key(&(step, optimizer))
+    }
+
+    /// Whether all elements of the run were looked at after a step.
+    pub(crate) fn covers(&self, step: i64, optimizer: Optimizer, manifest: &Manifest) -> bool {
+        let expected: u64 = manifest.tensors.iter().map(TensorInfo::numel).sum();
+        self.n_elements.get(&(step, optimizer)).is_some_and(|&found| found >= expected)
+    }
 }
 
 /// Index of the tensor in the manifest, and the optimizer.
 type Key = (usize, Optimizer);
 
-impl Snapshots {
-    pub(crate) fn read(run: &Run) -> Result<Self, FormatError> {
-        let manifest = run.manifest();
-        let of_quantity = |name: &String| Optimizer::ALL.into_iter().find(|optimizer| optimizer.quantity() == *name);
-        let optimizers: Vec<Option<Optimizer>> = manifest.quantities.iter().map(of_quantity).collect();
-        if manifest.critical_epsilon.is_some_and(|policy| policy.elements) {
-            let values = read_values(run, &optimizers)?;
-            if values.step.is_some() {
-                return Ok(values);
-            }
-        }
-        read_bins(run, &optimizers)
-    }
-
-    pub(crate) fn get(&self, tensor: usize, optimizer: Optimizer) -> Option<&CriticalEpsilon> {
-        self.found.get(&(tensor, optimizer))
-    }
-
-    pub(crate) fn take(&mut self, tensor: usize, optimizer: Optimizer) -> Option<CriticalEpsilon> {
-        self.found.remove(&(tensor, optimizer))
-    }
-}
-
-fn read_values(run: &Run, optimizers: &[Option<Optimizer>]) -> Result<Snapshots, FormatError> {
-    let mut latest: Latest<Vec<f32>> = Latest::default();
-    for batch in run.magnitudes() {
-        let batch = batch?;
-        for rows in segments(&batch) {
-            let (step, tensor) = (batch.step.value(rows.start), batch.tensor[rows.start] as usize);
-            let optimizer = optimizers[batch.quantity[rows.start] as usize];
-            if let Some(values) = optimizer.and_then(|optimizer| latest.at(step, (tensor, optimizer))) {
-                values.extend_from_slice(&batch.magnitude[rows]);
-            }
-        }
-    }
-    Ok(latest
-        .finish(&run.manifest().tensors, |values| (values.len() as u64, CriticalEpsilon::from_values(&values, true))))
-}
-
 /// What the files hold of a histogram: zeros, NaN, +∞, −∞; bins and counts.
 type Counts = ([u64; 4], Vec<(i32, u64)>);
 
-fn read_bins(run: &Run, optimizers: &[Option<Optimizer>]) -> Result<Snapshots, FormatError> {
-    let mut latest: Latest<Counts> = Latest::default();
-    for batch in run.tensors() {
-        let batch = batch?;
-        for row in 0..batch.step.len() {
-            let key = |optimizer| (batch.tensor[row] as usize, optimizer);
-            let optimizer = optimizers[batch.quantity[row] as usize];
-            if let Some((apart, _)) = optimizer.and_then(|known| latest.at(batch.step.value(row), key(known))) {
+/// What was taken after one step, in whichever order the rows of several ranks come.
+pub(crate) struct Snapshot<'a> {
+    step: i64,
+    optimizers: &'a [Option<Optimizer>],
+    values: BTreeMap<Key, Vec<f32>>,
+    bins: BTreeMap<Key, Counts>,
+}
+
+impl<'a> Snapshot<'a> {
+    /// Nothing yet; `optimizers` as by [`optimizers_of_quantities`].
+    pub(crate) fn new(step: i64, optimizers: &'a [Option<Optimizer>]) -> Self {
+        Self { step, optimizers, values: BTreeMap::new(), bins: BTreeMap::new() }
+    }
+
+    /// Takes rows of one step, tensor and quantity.
+    pub(crate) fn take_values(&mut self, batch: &MagnitudeBatch, rows: Range<usize>) {
+        if let Some(key) = self.key(batch.step.value(rows.start), batch.tensor[rows.start], batch.quantity[rows.start])
+        {
+            self.values.entry(key).or_default().extend_from_slice(&batch.magnitude[rows]);
+        }
+    }
+
+    /// Takes what is counted apart from bins.
+    pub(crate) fn take_apart(&mut self, batch: &TensorBatch, rows: Range<usize>) {
+        for row in rows {
+            if let Some(key) = self.key(batch.step.value(row), batch.tensor[row], batch.quantity[row]) {
                 let columns = [&batch.zeros, &batch.nan, &batch.pos_inf, &batch.neg_inf];
+                let (apart, _) = self.bins.entry(key).or_default();
                 apart.iter_mut().zip(columns).for_each(|(count, column)| *count += column.value(row) as u64);
             }
         }
     }
-    for batch in run.histograms() {
-        let batch = batch?;
-        for row in 0..batch.step.len() {
-            let key = |optimizer| (batch.tensor[row] as usize, optimizer);
-            let optimizer = optimizers[batch.quantity[row] as usize];
-            if let Some((_, bins)) = optimizer.and_then(|known| latest.at(batch.step.value(row), key(known))) {
+
+    /// Takes bins.
+    pub(crate) fn take_bins(&mut self, batch: &HistogramBatch, rows: Range<usize>) {
+        for row in rows {
+            if let Some(key) = self.key(batch.step.value(row), batch.tensor[row], batch.quantity[row]) {
+                let (_, bins) = self.bins.entry(key).or_default();
                 bins.push((batch.bin.value(row), batch.count.value(row) as u64));
             }
         }
     }
-    Ok(latest.finish(&run.manifest().tensors, |(apart, bins)| {
-        let histogram = Histogram::from_bins(bins).with_counted_apart(apart);
-        (histogram.numel(), CriticalEpsilon::Bins(histogram))
-    }))
-}
 
-/// What the last step holds, in whichever order the rows of several ranks come.
-#[derive(Default)]
-struct Latest<T> {
-    step: Option<i64>,
-    found: BTreeMap<Key, T>,
-}
-
-impl<T: Default> Latest<T> {
-    /// Where to put what a step holds, unless a later one is known.
-    fn at(&mut self, step: i64, key: Key) -> Option<&mut T> {
-        if self.step < Some(step) {
-            self.step = Some(step);
-            self.found.clear();
-        }
-        (self.step == Some(step)).then(|| self.found.entry(key).or_default())
+    fn key(&self, step: i64, tensor: u32, quantity: u32) -> Option<Key> {
+        let optimizer = self.optimizers[quantity as usize].filter(|_| step == self.step)?;
+        Some((tensor as usize, optimizer))
     }
 
-    /// `known` gives the number of elements and what is known of them. What lacks elements says nothing certain.
-    fn finish(self, tensors: &[TensorInfo], known: impl Fn(T) -> (u64, CriticalEpsilon)) -> Snapshots {
-        let complete = |(key, found): (Key, T)| {
-            let (numel, critical) = known(found);
-            (numel == tensors[key.0].numel()).then_some((key, critical))
-        };
-        Snapshots { step: self.step, found: self.found.into_iter().filter_map(complete).collect() }
+    /// Every element's value. What lacks elements says nothing certain.
+    pub(crate) fn values(&self, tensor: usize, optimizer: Optimizer, numel: u64) -> Option<CriticalEpsilon> {
+        let values = self.values.get(&(tensor, optimizer)).filter(|values| values.len() as u64 == numel)?;
+        Some(CriticalEpsilon::from_values(values, true))
     }
+
+    /// Every element's bin.
+    pub(crate) fn bins(&self, tensor: usize, optimizer: Optimizer, numel: u64) -> Option<CriticalEpsilon> {
+        let (apart, bins) = self.bins.get(&(tensor, optimizer))?;
+        let histogram = Histogram::from_bins(bins.iter().copied()).with_counted_apart(*apart);
+        (histogram.numel() == numel).then_some(CriticalEpsilon::Bins(histogram))
+    }
+}
+
+/// Whether a part may hold one of some steps.
+pub(crate) fn holds_any(part: &PartEntry, steps: &BTreeSet<i64>) -> bool {
+    part.first_step <= part.last_step && steps.range(part.first_step..=part.last_step).next().is_some()
 }

@@ -124,7 +124,7 @@ impl Windows {
 }
 
 /// The steps of each epoch: as long as steps have the same, they are in it.
-fn epochs(run: &Run) -> Result<Vec<RangeInclusive<i64>>, AnalysisError> {
+pub(crate) fn epochs(run: &Run) -> Result<Vec<RangeInclusive<i64>>, AnalysisError> {
     let mut epochs: Vec<(Option<i32>, RangeInclusive<i64>)> = Vec::new();
     for batch in run.steps() {
         let batch = batch?;

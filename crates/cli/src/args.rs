@@ -5,17 +5,29 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use epsiloscope_moments::Optimizer;
+use epsiloscope_analysis::{At, EstimateOptions};
+use epsiloscope_moments::Convention;
 use epsiloscope_report::Format;
 
+use crate::candidates::CandidatesArgs;
+use crate::compact::CompactArgs;
+use crate::diff::DiffArgs;
+use crate::drift::{DriftArgs, SpreadArgs};
+use crate::estimate::EstimateArgs;
 use crate::histogram::HistogramArgs;
+use crate::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
 Examples:
   epsiloscope estimate runs/*                   where ε is worth searching
   epsiloscope estimate runs/* --per tensor      the bounds each tensor would set
+  epsiloscope candidates runs/mine              which ε to try, each with its learning rate
+  epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
+  epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
+  epsiloscope verify runs/*                     whether runs are sound
+  epsiloscope compact runs/mine                 many small part files into few
   epsiloscope record train --out runs/mine      train a network and record it
 ";
 
@@ -31,10 +43,22 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Estimate the search space of ε
     Estimate(EstimateArgs),
+    /// Say what values of ε do, and which to try at which learning rate
+    Candidates(CandidatesArgs),
+    /// Show how bounds of ε move along runs, and whether calibrations foretold them
+    Drift(DriftArgs),
+    /// Show how bounds of ε differ from seed to seed of one configuration
+    Spread(SpreadArgs),
     /// Build gradient magnitude histograms as a table
     Histogram(HistogramArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
+    /// Say how far the magnitudes of two runs lie apart
+    Diff(DiffArgs),
+    /// Check runs: files, digests, rows and sums; repairs nothing
+    Verify(VerifyArgs),
+    /// Rewrite the many small part files of runs into few
+    Compact(CompactArgs),
     /// Train a reference network and record it, by the separate program epsiloscope-record
     #[command(disable_help_flag = true)]
     Record(RecordArgs),
@@ -45,39 +69,56 @@ pub(crate) enum Command {
 /// Runs to read.
 #[derive(clap::Args)]
 pub(crate) struct RunsArg {
-    /// Directories of recorded runs, or directories that contain some
+    /// Recorded runs, folders that contain some, patterns such as 'runs/**/seed-*', all of it also as URLs (s3://,
+    /// gs://, az://, https://); - for names on standard input
     #[arg(required = true, value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
 }
 
+/// Whose critical ε, at which decay rates.
 #[derive(clap::Args)]
-#[command(before_help = "\
-Examples:
-  epsiloscope estimate runs/mine
-  epsiloscope estimate runs/* --optimizer adam --per tensor
-  epsiloscope estimate runs/* --format json | jq '.[] | {run, search_lower}'
-")]
-pub(crate) struct EstimateArgs {
-    #[command(flatten)]
-    pub(crate) runs: RunsArg,
-    /// Optimizers: adam, amsgrad, radam, rmsprop, rmsprop-centered, adagrad, adabelief, adamomentum, eadam, yogi
+pub(crate) struct WhoseArgs {
+    /// Optimizers, each with the ε of an implementation: adam, adamw, nadam, optax-adam, optax-eps-root, amsgrad, radam,
+    /// keras-adam, rmsprop, tf-rmsprop, optax-rmsprop, rmsprop-centered, adagrad, adabelief, adamomentum, eadam, yogi
     /// [default: adam, rmsprop, adabelief, adamomentum]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
-    pub(crate) optimizer: Vec<Optimizer>,
+    optimizer: Vec<Convention>,
     /// Share of each tensor's elements that its upper bound leaves below it, and its lower bound above it
     #[arg(long, default_value_t = 0.98, value_parser = percentile, value_name = "P")]
-    pub(crate) percentile: f64,
+    percentile: f64,
     /// Decay rate of the first moment [default: as recorded, else 0.9]
     #[arg(long, value_parser = decay_rate, value_name = "RATE")]
-    pub(crate) beta1: Option<f64>,
+    beta1: Option<f64>,
     /// Decay rate of the second moment [default: as recorded, else 0.999]
     #[arg(long, value_parser = decay_rate, value_name = "RATE")]
-    pub(crate) beta2: Option<f64>,
-    /// One row per run and optimizer, or per tensor
-    #[arg(long, value_enum, default_value_t = Per::Run)]
-    pub(crate) per: Per,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
+    beta2: Option<f64>,
+}
+
+impl WhoseArgs {
+    /// Estimates after some steps, everything else as usual.
+    pub(crate) fn options(&self, at: At) -> EstimateOptions {
+        let usual = EstimateOptions::default();
+        let optimizers = match self.optimizer.as_slice() {
+            [] => usual.optimizers,
+            asked => distinct(asked, |&convention| convention.index()),
+        };
+        EstimateOptions {
+            optimizers,
+            at,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            percentile: self.percentile,
+            ..EstimateOptions::default()
+        }
+    }
+}
+
+/// Each of some values once, in the order of reports.
+pub(crate) fn distinct<T: Clone, K: Ord>(values: &[T], place: impl Fn(&T) -> K + Copy) -> Vec<T> {
+    let mut distinct = values.to_vec();
+    distinct.sort_unstable_by_key(place);
+    distinct.dedup_by_key(|value| place(value));
+    distinct
 }
 
 #[derive(clap::Args)]
@@ -140,6 +181,10 @@ fn decay_rate(text: &str) -> Result<f64, String> {
     number_in(text, |rate| (0.0..1.0).contains(&rate), "a number from 0 to below 1")
 }
 
-fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+pub(crate) fn confidence(text: &str) -> Result<f64, String> {
+    number_in(text, |share| 0.0 < share && share < 1.0, "a number between 0 and 1")
+}
+
+pub(crate) fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {
     text.parse().ok().filter(|&number| holds(number)).ok_or_else(|| format!("expected {expected}"))
 }

@@ -3,13 +3,50 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use epsiloscope_analysis::estimate_tables::{run_table, tensor_table};
-use epsiloscope_analysis::{Estimate, EstimateOptions, estimate};
+use epsiloscope_analysis::estimate_tables::{SHORT_COLUMNS, estimate_table};
+use epsiloscope_analysis::grouping::Scope;
+use epsiloscope_analysis::{At, Combination, Estimate, EstimateOptions, estimate};
 use epsiloscope_report::{Format, write_verdict};
 
-use crate::args::{EstimateArgs, Per};
+use crate::args::{FormatArg, RunsArg, WhoseArgs, confidence, distinct};
 use crate::output;
 use crate::runs::for_each;
+
+#[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  epsiloscope estimate runs/mine
+  epsiloscope estimate runs/* --optimizer adam,keras-adam --per layer
+  epsiloscope estimate runs/mine --at epoch --combination extremes,robust,pooled --format csv
+  epsiloscope estimate runs/* --format json | jq '.[] | {run, search_lower}'
+")]
+pub(crate) struct EstimateArgs {
+    #[command(flatten)]
+    runs: RunsArg,
+    #[command(flatten)]
+    whose: WhoseArgs,
+    /// After which steps: last, epoch (the last of each), every:N, all (that the recorder took critical ε after), or a step
+    #[arg(long, default_value_t = At::Last, value_name = "STEPS")]
+    at: At,
+    /// One row per run, or per kind of parameter, layer or tensor
+    #[arg(long, default_value_t = Scope::Run, value_name = "SCOPE")]
+    per: Scope,
+    /// How the tensors' bounds become one: extremes (the paper's), pooled (all elements together), robust (extremes without
+    /// outliers) [default: extremes, for people; all three in other formats]
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    combination: Vec<Combination>,
+    /// Probability with which the intervals of a sample hold
+    #[arg(long, default_value_t = 0.95, value_parser = confidence, value_name = "P")]
+    confidence: f64,
+    /// Resamples behind bootstrap intervals, 0 for none
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    bootstrap: u32,
+    /// Seed of the resamples
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    seed: u64,
+    #[command(flatten)]
+    format: FormatArg,
+}
 
 pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
     let format = args.format.format;
@@ -18,30 +55,32 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
     let outcome = for_each(&args.runs.runs, |run| Ok(estimate(run, &options)?));
     let estimates: Vec<Estimate> = outcome.results.into_iter().flatten().collect();
     if !estimates.is_empty() {
-        match (args.per, format) {
-            (Per::Run, Format::Table) => {
-                let mut out = std::io::stdout().lock();
-                write_verdict(&estimates, &mut out)?;
-                out.flush()?;
-            }
-            (Per::Run, _) => output::print(&run_table(&estimates)?, format)?,
-            (Per::Tensor, _) => output::print(&tensor_table(&estimates)?, format)?,
+        let is_verdict = args.per == Scope::Run && options.combinations == [Combination::Extremes];
+        if format == Format::Table && is_verdict {
+            let mut out = std::io::stdout().lock();
+            write_verdict(&estimates, &mut out)?;
+            out.flush()?;
+        } else {
+            let table = estimate_table(&estimates)?;
+            let is_for_people = format == Format::Table;
+            output::print(&if is_for_people { table.select(SHORT_COLUMNS)? } else { table }, format)?;
         }
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 fn options(args: &EstimateArgs) -> EstimateOptions {
     let mut options = EstimateOptions {
-        beta1: args.beta1,
-        beta2: args.beta2,
-        percentile: args.percentile,
-        ..EstimateOptions::default()
+        scopes: vec![args.per],
+        confidence: args.confidence,
+        bootstrap: args.bootstrap,
+        seed: args.seed,
+        ..args.whose.options(args.at)
     };
-    if !args.optimizer.is_empty() {
-        options.optimizers.clone_from(&args.optimizer);
-        options.optimizers.sort_unstable();
-        options.optimizers.dedup();
+    if !args.combination.is_empty() {
+        options.combinations = distinct(&args.combination, |&combination| combination);
+    } else if args.format.format != Format::Table {
+        options.combinations = Combination::ALL.to_vec();
     }
     options
 }

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &HistogramArgs) -> anyhow::Result<ExitCode> {
     if let Some(frame) = output::stacked(outcome.results)? {
         output::print(&frame, args.format.format)?;
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 fn options(args: &HistogramArgs) -> HistogramOptions {
@@ -114,7 +114,7 @@ fn write_data_set(
     if !outcome.results.is_empty() {
         output::print(&file_list(&outcome.results)?, args.format.format)?;
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 /// `run=NAME`, with everything but letters, digits, `.`, `_` and `-` percent-encoded, as hive readers decode it.

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     if let Some(frame) = output::stacked(outcome.results)? {
         output::print(&frame, format)?;
     }
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 /// Everything about each run, as text.
@@ -37,7 +37,7 @@ fn describe(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     out.write_all(outcome.results.join("\n").as_bytes())?;
     out.flush()?;
-    Ok(output::status(outcome.any_fault))
+    Ok(outcome.status)
 }
 
 fn description(run: &Run) -> anyhow::Result<String> {

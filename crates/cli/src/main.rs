@@ -1,13 +1,18 @@
 //! `epsiloscope`: reads recorded runs and says where ε is worth searching.
 
 mod args;
+mod candidates;
+mod compact;
 mod completions;
+mod diff;
+mod drift;
 mod estimate;
 mod histogram;
 mod inspect;
 mod output;
 mod record;
 mod runs;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -16,8 +21,10 @@ use clap::error::ErrorKind;
 
 use crate::args::{Args, Command};
 
-/// Something could not be read or was not understood; everything else was done.
+/// Nothing could be answered, or what was typed was not understood.
 const FAULT: u8 = 2;
+/// Some runs are answered, and some could not be read.
+const PARTIAL: u8 = 4;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -26,8 +33,14 @@ fn main() -> ExitCode {
     };
     let outcome = match args.command {
         Command::Estimate(args) => estimate::run(&args),
+        Command::Candidates(args) => candidates::run(&args),
+        Command::Drift(args) => drift::run(&args),
+        Command::Spread(args) => drift::run_spread(&args),
         Command::Histogram(args) => histogram::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Compact(args) => compact::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

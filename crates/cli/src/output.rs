@@ -1,13 +1,10 @@
 //! Results to standard output.
 
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 
 use anyhow::bail;
 use epsiloscope_report::{Format, write_frame};
 use polars::prelude::DataFrame;
-
-use crate::FAULT;
 
 /// Writes one table to standard output.
 pub(crate) fn print(frame: &DataFrame, format: Format) -> anyhow::Result<()> {
@@ -24,11 +21,6 @@ pub(crate) fn refuse_binary_terminal(format: Format) -> anyhow::Result<()> {
         bail!("standard output is a terminal: expected a file or pipe for --format parquet");
     }
     Ok(())
-}
-
-/// Success, or the status that says some runs could not be read.
-pub(crate) fn status(any_fault: bool) -> ExitCode {
-    if any_fault { ExitCode::from(FAULT) } else { ExitCode::SUCCESS }
 }
 
 /// Frames of the same columns, one below the other.

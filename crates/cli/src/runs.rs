@@ -1,30 +1,40 @@
 //! Several runs, one after another or at once; one that is damaged never stops the others.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal, Write};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::anyhow;
-use epsiloscope_format::Run;
+use epsiloscope_format::{Run, Storage};
+use epsiloscope_store::{Found, discover};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
-/// What came of the runs that could be read, in the order in which they were named, and whether any could not.
+use crate::{FAULT, PARTIAL};
+
+/// What came of the runs that could be read, in the order in which they were named, and the status that says whether
+/// those were all, some or none.
 pub(crate) struct Outcome<T> {
     pub(crate) results: Vec<T>,
-    pub(crate) any_fault: bool,
+    pub(crate) status: ExitCode,
 }
 
 /// Opens every run and applies `question` to it, in parallel. Faults are reported, one line each.
 pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> anyhow::Result<T> + Sync) -> Outcome<T> {
-    let dirs = run_directories(paths);
-    let progress = progress_bar(dirs.len());
+    let unnamed = |fault: std::io::Error| Found { faults: vec![fault.into()], ..Found::default() };
+    let found = named(paths).map_or_else(unnamed, |paths| discover(&paths));
+    let progress = progress_bar(found.runs.len());
     // What a panic has to say is reported with the run's name, once.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_panic| {}));
-    let runs: Vec<anyhow::Result<Run>> = dirs.par_iter().map(|dir| guarded(dir, || Ok(Run::open(dir)?))).collect();
+    let open = |storage: &Arc<dyn Storage>| guarded(storage.root(), || Ok(Run::open_in(Arc::clone(storage))?));
+    let runs: Vec<anyhow::Result<Run>> = found.runs.par_iter().map(open).collect();
     let answer = |run: anyhow::Result<Run>| {
         let run = run?;
         let answer = guarded(run.dir(), || question(&run));
@@ -34,17 +44,16 @@ pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> an
     let answers: Vec<anyhow::Result<T>> = distinct(runs).into_par_iter().map(answer).collect();
     std::panic::set_hook(hook);
     progress.finish_and_clear();
-    let mut outcome = Outcome { results: Vec::new(), any_fault: false };
-    for answer in answers {
-        match answer {
-            Ok(result) => outcome.results.push(result),
-            Err(fault) => {
-                report(&fault);
-                outcome.any_fault = true;
-            }
-        }
-    }
-    outcome
+    let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
+    let answers: Vec<anyhow::Result<T>> = unfound.chain(answers).collect();
+    let n_runs = answers.len();
+    let results: Vec<T> = answers.into_iter().filter_map(|answer| answer.inspect_err(report).ok()).collect();
+    let status = match results.len() {
+        n_results if n_results == n_runs => ExitCode::SUCCESS,
+        0 => ExitCode::from(FAULT),
+        _ => ExitCode::from(PARTIAL),
+    };
+    Outcome { results, status }
 }
 
 /// A panic in a library is the fault of the one run that brought it about.
@@ -74,23 +83,20 @@ pub(crate) fn report(fault: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "epsiloscope: {line}");
 }
 
-/// Each path if it is a run, or the runs directly inside if it is not; no run twice.
-fn run_directories(paths: &[PathBuf]) -> Vec<PathBuf> {
-    let mut seen = BTreeSet::new();
-    let is_new = |dir: &PathBuf| seen.insert(dir.canonicalize().unwrap_or_else(|_unreadable| dir.clone()));
-    paths.iter().flat_map(|path| runs_at(path)).filter(is_new).collect()
-}
-
-fn runs_at(path: &Path) -> Vec<PathBuf> {
-    let is_run = |dir: &Path| dir.join("run.json").exists();
-    if is_run(path) {
-        return vec![path.to_owned()];
+/// Paths as typed, and in place of `-` those that standard input names, one a line.
+fn named(paths: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
+    let mut named = Vec::new();
+    for path in paths {
+        if path.as_os_str() != "-" {
+            named.push(path.clone());
+            continue;
+        }
+        for line in std::io::stdin().lock().split(b'\n') {
+            let line = OsString::from_vec(line?);
+            named.extend((!line.is_empty()).then(|| line.into()));
+        }
     }
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let mut inside: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|dir| is_run(dir)).collect();
-    inside.sort();
-    // Opening what is no run says what was expected.
-    if inside.is_empty() { vec![path.to_owned()] } else { inside }
+    Ok(named)
 }
 
 fn progress_bar(n_runs: usize) -> ProgressBar {

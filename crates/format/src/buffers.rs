@@ -9,7 +9,7 @@ use crate::key_column::Key;
 use crate::manifest::Manifest;
 use crate::part_encoder::PartEncoder;
 use crate::record::{Observation, Sample, StepRecord, StepScalars};
-use crate::schema::Table;
+use crate::schema::{MAX_NAME_BYTES, Table};
 
 /// The rows of every table since the last flush.
 #[derive(Default)]
@@ -37,7 +37,7 @@ impl Buffers {
     }
 
     pub(crate) fn push_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
-        self.scalars.rows.extend(scalars.into_iter().map(|(name, value)| (step, name, value)));
+        self.scalars.rows.extend(scalars.into_iter().map(|(name, value)| (step, shortened(name), value)));
     }
 
     /// Rows of the longest table.
@@ -324,6 +324,12 @@ impl TableRows for Steps {
         let overflows: Vec<bool> = scalars().map(|scalars| scalars.overflow).collect();
         part.required::<BoolType>(&overflows)
     }
+}
+
+/// As much of a name as is kept.
+fn shortened(mut name: String) -> String {
+    name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
+    name
 }
 
 /// NaN stands in no column.

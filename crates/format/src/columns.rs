@@ -12,6 +12,7 @@ use arrow::datatypes::{Float32Type, Float64Type, Int32Type, Int64Type, Timestamp
 
 use crate::error::FormatError;
 use crate::manifest::Manifest;
+use crate::schema::MAX_NAME_BYTES;
 
 /// Rows of `magnitudes`, sorted by step, tensor, quantity, element.
 pub struct MagnitudeBatch {
@@ -235,6 +236,9 @@ impl ScalarBatch {
         let names: DictionaryArray<Int32Type> = source.typed("name")?;
         let names = names.downcast_dict::<StringArray>();
         let names = names.ok_or_else(|| source.fault("column name has an unexpected type".to_owned()))?;
+        if let Some(name) = names.values().iter().flatten().find(|name| MAX_NAME_BYTES < name.len()) {
+            return Err(source.fault(format!("a name of {} bytes: expected at most {MAX_NAME_BYTES}", name.len())));
+        }
         Ok(Self {
             step: source.primitive::<Int64Type>("step")?,
             name: names.into_iter().map(|name| name.unwrap_or_default().to_owned()).collect(),

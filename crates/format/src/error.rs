@@ -26,6 +26,15 @@ pub enum FormatError {
         path: PathBuf,
     },
 
+    /// Something in a run directory that no recorder makes.
+    #[error("{}: {found}: expected a regular file, reached through no symbolic link", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        found: &'static str,
+    },
+
     /// The directory holds a run already. Choose another directory.
     #[error("{}: holds a run already: expected a new directory", path.display())]
     AlreadyARun {
@@ -140,7 +149,20 @@ pub enum FormatError {
         source: parquet::errors::ParquetError,
     },
 
-    /// A column is missing or of another type.
+    /// A part file that says of itself what no part does. It was not decoded: it might exhaust whoever tries.
+    #[error("{}: {what} is {found}: expected {expected}", path.display())]
+    Refused {
+        /// The part file.
+        path: PathBuf,
+        /// What of it.
+        what: &'static str,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+
+    /// A column is missing, of another type, or not one of the table's.
     #[error("{}: column {column}: expected {expected}, found {found}", path.display())]
     Column {
         /// The part file.
@@ -161,4 +183,11 @@ pub enum FormatError {
         /// What contradicts what.
         reason: String,
     },
+}
+
+impl FormatError {
+    /// Whether all that is wrong is that something is not there.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Io(source) if source.kind() == std::io::ErrorKind::NotFound)
+    }
 }

@@ -6,13 +6,15 @@
 //! <run>/run.json                                manifest
 //! <run>/parts-r000.jsonl                        one line per flush of rank 0: its part files, their steps, digests
 //! <run>/{magnitudes,histograms,tensors,scalars,steps}/part-r000-00000.parquet
-//! <run>/superseded/…                            parts of steps beyond the one at which the run was resumed
+//! <run>/superseded/…                            what a resumption or compaction has set aside
 //! <run>/lock-r000                               held by the rank's only writer
 //! ```
 //!
 //! - [`schema`]: tables, columns, types, units, encodings: the one place where they are written down.
 //! - [`Manifest`]: what was recorded and how, as `run.json`.
 //! - [`RunWriter`]: buffers steps and publishes part files; [`Run`]: opens a run and reads what matches its digest.
+//! - [`Storage`]: where a run is kept when it is read; [`Local`] is a directory in which nothing is trusted.
+//! - [`compact()`]: many small parts into few.
 //! - [`parquet_file`]: Arrow batches to Parquet bytes in the encodings every reader takes.
 //!
 //! # What a crash loses
@@ -21,8 +23,8 @@
 //! Missing are the steps since the last flush: of those that [`RunWriter::append`] had returned from, fewer than
 //! [`WriterOptions::flush_rows`] rows of any table (500,000), and none older than [`WriterOptions::flush_secs`] (5 s) and
 //! the time that the disk takes for a flush. With `flush_secs` 0 that is none at all. Whoever reads `<table>/*.parquet`
-//! without the list may also see parts of the flush that was under way, and during an interrupted resumption fewer rows,
-//! but never a torn file and never a row twice.
+//! without the list may also see parts of the flush that was under way, during an interrupted resumption fewer rows, and
+//! during an interrupted compaction rows twice, but never a torn file.
 //!
 //! A disk that fails loses nothing at once: encoded parts are kept and written anew every `flush_secs` seconds, meanwhile
 //! steps are buffered, and only when `flush_rows` rows wait are further steps dropped, counted and said in `run.json`.
@@ -32,15 +34,21 @@
 //!
 //! This crate knows nothing of libtorch, optimizers or polars, and computes no statistic.
 
+mod audit;
 mod buffers;
 mod columns;
+mod compact;
+mod configuration;
 mod error;
 mod escape;
+mod folders;
+mod footer_guard;
 pub mod fs;
 mod key_column;
 mod lock;
 mod manifest;
 pub mod parquet_file;
+mod part_decoder;
 mod part_encoder;
 mod part_reader;
 mod parts;
@@ -49,9 +57,15 @@ mod reader;
 mod record;
 mod resume;
 pub mod schema;
+mod seal;
+mod storage;
+mod thrift;
 mod writer;
 
+pub use audit::Rows;
 pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Segment, StepBatch, TensorBatch, ValueBatch};
+pub use compact::{CompactOptions, Compaction, compact, compact_on, plan_compaction};
+pub use configuration::{INCIDENTAL_LABELS, SEED_LABEL};
 pub use error::FormatError;
 pub use escape::escaped;
 pub use manifest::{
@@ -63,7 +77,8 @@ pub use parts::PartEntry;
 pub use publish::publish;
 pub use reader::Run;
 pub use record::{Elements, Observation, Sample, StepRecord, StepScalars};
-pub use schema::{SCHEMA_VERSION, Table};
+pub use schema::{MAX_NAME_BYTES, SCHEMA_VERSION, Table};
+pub use storage::{Local, Storage};
 pub use writer::{RunWriter, WriterOptions};
 
 /// The quantity that holds what enters an optimizer's moments.

@@ -1,6 +1,7 @@
 //! `run.json`: what was recorded and how.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use chrono::{SecondsFormat, Utc};
@@ -11,7 +12,9 @@ use crate::error::FormatError;
 use crate::fs::FileSystem;
 use crate::parts::PartEntry;
 use crate::publish::publish_on;
-use crate::schema::{SCHEMA_VERSION, Table};
+use crate::schema::{MAX_NAME_BYTES, SCHEMA_VERSION, Table};
+use crate::seal::{seal, unseal};
+use crate::storage::Storage;
 
 /// The manifest's file name.
 pub(crate) const FILE_NAME: &str = "run.json";
@@ -19,6 +22,13 @@ pub(crate) const FILE_NAME: &str = "run.json";
 const FORMAT: &str = "epsiloscope-run";
 /// A manifest of 10,000 tensors takes 2 MiB; anything larger than this is not one.
 const MAX_BYTES: u64 = 16 << 20;
+
+/// More processes than train one network.
+const MAX_RANKS: u32 = 1 << 16;
+/// Of steps to record.
+const MAX_RANGES: usize = 1024;
+/// Absent steps are listed one by one up to so many.
+const MAX_ABSENT: usize = 1 << 20;
 
 /// Words that DuckDB, polars or Spark read as something else than text.
 const VALUES: [&str; 10] = ["inf", "infinity", "nan", "true", "false", "null", "epoch", "now", "today", "tomorrow"];
@@ -173,25 +183,40 @@ impl Default for Cadence {
 impl Cadence {
     /// Whether a step is recorded.
     pub fn includes(&self, step: i64) -> bool {
-        let every = self.every.max(1) as i64;
-        let whole = [StepRange { first: 1, last: None }];
-        let ranges = if self.ranges.is_empty() { &whole[..] } else { &self.ranges };
         let within = |range: &&StepRange| range.first <= step && range.last.is_none_or(|last| step <= last);
-        ranges.iter().filter(within).any(|range| (step - range.first) % every == 0)
+        self.ranges().iter().filter(within).any(|range| (step - range.first) % self.distance() == 0)
     }
 
-    /// Adds the recorded steps from `first` to `last`, which are absent, to ranges of absent ones.
+    fn distance(&self) -> i64 {
+        i64::try_from(self.every.max(1)).unwrap_or(i64::MAX)
+    }
+
+    fn ranges(&self) -> &[StepRange] {
+        const WHOLE: [StepRange; 1] = [StepRange { first: 1, last: None }];
+        if self.ranges.is_empty() { &WHOLE } else { &self.ranges }
+    }
+
+    /// Adds the steps that should have been recorded from `first` to `last`, which are absent, to ranges of absent ones.
     pub(crate) fn note_absent(&self, first: i64, last: i64, absent: &mut Vec<(i64, i64)>) {
-        if self.is_every_step() {
-            absent.extend((first <= last).then_some((first, last)));
-            return;
-        }
-        for step in (first..=last).filter(|&step| self.includes(step)) {
-            match absent.last_mut() {
-                Some((_, end)) if *end + 1 == step => *end = step,
-                _ => absent.push((step, step)),
+        let every = self.distance();
+        for range in self.ranges() {
+            let (first, last) = (first.max(range.first), last.min(range.last.unwrap_or(i64::MAX)));
+            if every == 1 {
+                absent.extend((first <= last).then_some((first, last)));
+                continue;
             }
+            let next = first.saturating_add((range.first - first).rem_euclid(every));
+            let steps = (next..=last).step_by(every as usize);
+            absent.extend(steps.take(MAX_ABSENT.saturating_sub(absent.len())).map(|step| (step, step)));
         }
+    }
+
+    fn contradiction(&self) -> Option<String> {
+        let is_possible = |range: &StepRange| 0 <= range.first;
+        if self.ranges.len() <= MAX_RANGES && self.ranges.iter().all(is_possible) {
+            return None;
+        }
+        Some(format!("{} ranges from {:?} on", self.ranges.len(), self.ranges.iter().map(|range| range.first).min()))
     }
 
     /// Whether every step is recorded, which replaying a moment needs.
@@ -337,7 +362,7 @@ pub struct Software {
 }
 
 /// What a finished run amounts to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Totals {
     /// Steps recorded.
@@ -365,6 +390,11 @@ impl Totals {
         total.rows += part.rows;
         total.bytes += part.bytes;
         self.steps += if part.table == Table::Steps { part.rows } else { 0 };
+    }
+
+    /// Counts parts as well.
+    pub fn extend<'a>(&mut self, parts: impl IntoIterator<Item = &'a PartEntry>) {
+        parts.into_iter().for_each(|part| self.add(part));
     }
 }
 
@@ -420,33 +450,25 @@ impl Manifest {
     }
 
     /// Whether the bins of a quantity are written.
-    pub(crate) fn histograms_hold(&self, quantity: usize) -> bool {
+    pub fn histograms_hold(&self, quantity: usize) -> bool {
         self.histograms || self.quantities[quantity] != crate::GRADIENT
     }
 
-    /// Reads and checks the manifest of a run directory.
+    /// Reads and checks the manifest of a run.
     ///
     /// # Errors
     /// [`FormatError`] if there is none, or it is foreign, newer, malformed or contradicts itself.
-    pub(crate) fn read(dir: &Path) -> Result<Self, FormatError> {
-        let path = dir.join(FILE_NAME);
-        if !dir.exists() {
-            return Err(FormatError::NoDirectory { path: dir.to_owned() });
-        }
-        if !path.is_file() {
-            return Err(FormatError::NotARun { path: dir.to_owned() });
-        }
+    pub(crate) fn read(storage: &dyn Storage) -> Result<Self, FormatError> {
+        let path = storage.root().join(FILE_NAME);
         let field = |field, found: String, expected: &str| FormatError::Field {
             path: path.clone(),
             field,
             found,
             expected: expected.to_owned(),
         };
-        let bytes = fs_err::metadata(&path)?.len();
-        if bytes > MAX_BYTES {
-            return Err(field("its size", format!("{bytes} bytes"), "at most 16 MiB"));
-        }
-        let text = fs_err::read(&path)?;
+        let text = storage
+            .read(FILE_NAME.as_ref(), &|bytes| check_size(&path, bytes))
+            .map_err(|fault| explained(storage, fault))?;
         let malformed = |source| FormatError::Manifest { path: path.clone(), source };
         let header: Header = serde_json::from_slice(&text).map_err(malformed)?;
         if header.format != FORMAT {
@@ -455,30 +477,73 @@ impl Manifest {
         if header.schema_version != SCHEMA_VERSION {
             return Err(FormatError::OtherSchema { path, found: header.schema_version });
         }
+        let text = unseal(&text).map_err(|broken| field("digest", broken.found, &broken.expected))?;
         let manifest: Self = serde_json::from_slice(&text).map_err(malformed)?;
-        if manifest.bins_per_decade != BINS_PER_DECADE {
-            return Err(field("bins_per_decade", manifest.bins_per_decade.to_string(), "40"));
+        manifest.check(&path)?;
+        Ok(manifest)
+    }
+
+    /// What cannot be told from the text alone.
+    fn check(&self, path: &Path) -> Result<(), FormatError> {
+        let field = |field, found: String, expected: &str| {
+            Err(FormatError::Field { path: path.to_owned(), field, found, expected: expected.to_owned() })
+        };
+        if self.bins_per_decade != BINS_PER_DECADE {
+            return field("bins_per_decade", self.bins_per_decade.to_string(), "40");
         }
-        if !manifest.tensors.is_sorted_by(|a, b| a.name < b.name) {
-            return Err(field("tensors", "unsorted".to_owned(), "distinct names in ascending order"));
+        if !self.tensors.is_sorted_by(|a, b| a.name < b.name) {
+            return field("tensors", "unsorted".to_owned(), "distinct names in ascending order");
         }
-        if !manifest.quantities.is_sorted_by(|a, b| a < b) {
-            return Err(field("quantities", "unsorted".to_owned(), "distinct names in ascending order"));
+        if !self.quantities.is_sorted_by(|a, b| a < b) {
+            return field("quantities", "unsorted".to_owned(), "distinct names in ascending order");
         }
-        for tensor in &manifest.tensors {
+        let names = self.tensors.iter().map(|tensor| &tensor.name).chain(&self.quantities);
+        if let Some(name) = names.into_iter().find(|name| MAX_NAME_BYTES < name.len()) {
+            return field("a name", format!("{} bytes long", name.len()), "at most 512");
+        }
+        for tensor in &self.tensors {
             if let Some(found) = tensor.contradiction() {
-                return Err(field("tensors", format!("{:?} {found}", tensor.name), "elements that a tensor can have"));
+                return field("tensors", format!("{:?} {found}", tensor.name), "elements that a tensor can have");
             }
         }
-        Ok(manifest)
+        if MAX_RANKS < self.ranks.world_size {
+            return field("world_size", self.ranks.world_size.to_string(), "at most 65536");
+        }
+        match self.cadence.contradiction() {
+            None => Ok(()),
+            Some(found) => field("cadence", found, "at most 1024 ranges of steps, and steps that can be counted"),
+        }
     }
 
     /// Writes the manifest atomically: readers see the old one or the new one.
     pub(crate) fn write(&self, fs: &dyn FileSystem, dir: &Path) -> Result<(), FormatError> {
         let path = dir.join(FILE_NAME);
-        let mut text = serde_json::to_vec_pretty(self).map_err(|source| FormatError::Manifest { path, source })?;
-        text.push(b'\n');
+        let malformed = |source| FormatError::Manifest { path: path.clone(), source };
+        // What no reader would take is not written.
+        self.check(&path)?;
+        let text = serde_json::to_vec_pretty(self).map_err(malformed)?;
+        let text = seal(&text);
+        check_size(&path, text.len() as u64)?;
         Ok(publish_on(fs, dir, FILE_NAME, &text)?)
+    }
+}
+
+fn check_size(path: &Path, bytes: u64) -> Result<(), FormatError> {
+    if bytes <= MAX_BYTES {
+        return Ok(());
+    }
+    let (found, expected) = (format!("{bytes} bytes"), "at most 16 MiB".to_owned());
+    Err(FormatError::Field { path: path.to_owned(), field: "its size", found, expected })
+}
+
+/// What it means that a manifest cannot be read: there may be no run, or nothing at all.
+fn explained(storage: &dyn Storage, fault: FormatError) -> FormatError {
+    let path = storage.root().to_owned();
+    match fault {
+        FormatError::Io(source) if source.kind() == ErrorKind::NotADirectory => FormatError::NotARun { path },
+        fault if !fault.is_absence() => fault,
+        _ if storage.list("".as_ref()).is_err_and(|fault| fault.is_absence()) => FormatError::NoDirectory { path },
+        _ => FormatError::NotARun { path },
     }
 }
 

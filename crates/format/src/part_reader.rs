@@ -47,7 +47,7 @@ impl Part<'_> {
         decode: fn(&Source<'_>) -> Result<T, FormatError>,
     ) -> Result<Vec<T>, FormatError> {
         let Self { run, rank, entry } = *self;
-        let batches = read_part(run.dir(), entry, columns, run.last_step())?;
+        let batches = read_part(run.storage(), entry, columns, run.last_step())?;
         let path = run.dir().join(entry.relative_path());
         let source = |batch| Source { batch, path: &path, manifest: run.manifest(), rank };
         batches.iter().map(|batch| decode(&source(batch))).collect()

@@ -3,6 +3,7 @@
 //! One line per flush, a *commit*: the parts that it published and the step up to which the rank's rows are then complete.
 //! A line is added after its parts are on disk, and carries a digest of itself.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,11 +12,12 @@ use twox_hash::XxHash3_128;
 
 use crate::error::FormatError;
 use crate::schema::Table;
+use crate::storage::Storage;
 
 /// Parts are at most 8 MiB when written here; larger ones than this are not ours.
 pub(crate) const MAX_PART_BYTES: u64 = 64 << 20;
 /// A million rows are in one when written here.
-const MAX_PART_ROWS: u64 = 4 << 20;
+pub(crate) const MAX_PART_ROWS: u64 = 4 << 20;
 /// A list of this size names half a million parts.
 const MAX_LIST_BYTES: u64 = 128 << 20;
 
@@ -79,12 +81,17 @@ impl PartEntry {
         Path::new(self.table.name()).join(&self.file)
     }
 
+    /// Whether a file has the length that was written.
+    pub(crate) fn check_len(&self, path: &Path, found: u64) -> Result<(), FormatError> {
+        if found == self.bytes {
+            return Ok(());
+        }
+        Err(FormatError::PartSize { path: path.to_owned(), found, expected: self.bytes })
+    }
+
     /// Whether bytes read back are the bytes that were written.
     pub(crate) fn check(&self, path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
-        let found = bytes.len() as u64;
-        if found != self.bytes {
-            return Err(FormatError::PartSize { path: path.to_owned(), found, expected: self.bytes });
-        }
+        self.check_len(path, bytes.len() as u64)?;
         let found = digest(bytes);
         if found != self.digest {
             return Err(FormatError::PartDigest { path: path.to_owned(), found, expected: self.digest.clone() });
@@ -151,17 +158,27 @@ pub(crate) fn complete_lines(text: &[u8]) -> &[u8] {
 }
 
 /// Reads one rank's list; see [`complete_lines`]. A rank that has not begun has none.
-pub(crate) fn read_list(path: &Path) -> Result<Vec<Commit>, FormatError> {
-    let fault = |line, reason: String| FormatError::PartList { path: path.to_owned(), line, reason };
-    if !path.exists() {
-        return Ok(Vec::new());
+pub(crate) fn read_list(storage: &dyn Storage, rank: u32) -> Result<Vec<Commit>, FormatError> {
+    let name = list_name(rank);
+    let fault = |line, reason| FormatError::PartList { path: storage.root().join(&name), line, reason };
+    let admit = |bytes| match bytes {
+        0..=MAX_LIST_BYTES => Ok(()),
+        _ => Err(fault(1, "the list is larger than 128 MiB".to_owned())),
+    };
+    let text = match storage.read(name.as_ref(), &admit) {
+        Err(absence) if absence.is_absence() => return Ok(Vec::new()),
+        text => text?,
+    };
+    let mut commits = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (index, line) in complete_lines(&text).split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let commit = parse(line).map_err(|reason| fault(index + 1, reason))?;
+        if let Some(twice) = commit.parts.iter().find(|part| !seen.insert(part.relative_path())) {
+            return Err(fault(index + 1, format!("{} is listed twice", twice.relative_path().display())));
+        }
+        commits.push(commit);
     }
-    if fs_err::metadata(path)?.len() > MAX_LIST_BYTES {
-        return Err(fault(1, "the list is larger than 128 MiB".to_owned()));
-    }
-    let text = fs_err::read(path)?;
-    let lines = complete_lines(&text).split_inclusive(|&byte| byte == b'\n').enumerate();
-    lines.map(|(index, line)| parse(line).map_err(|reason| fault(index + 1, reason))).collect()
+    Ok(commits)
 }
 
 fn parse(line: &[u8]) -> Result<Commit, String> {

@@ -12,7 +12,7 @@ pub struct StepRecord {
     pub step: i64,
     /// The scalars that every step has.
     pub scalars: StepScalars,
-    /// Others, by name.
+    /// Others, by name, of which the first [`MAX_NAME_BYTES`](crate::MAX_NAME_BYTES) are kept.
     pub user_scalars: Vec<(String, f64)>,
     /// One per tensor and quantity, in ascending order of both.
     pub observations: Vec<Observation>,

@@ -6,7 +6,6 @@
 //! either the old run or the resumed one, marked `running` in either case; and at no moment do two files in the tables'
 //! folders hold the same rows.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,14 +13,16 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 
 use crate::error::FormatError;
+use crate::folders::Folders;
 use crate::fs::{Disk, FileSystem};
 use crate::lock::Lock;
 use crate::manifest::{self, Manifest, Resumption, Status};
 use crate::parquet_file::{encode_batches, part_metadata};
-use crate::parts::{self, Commit, PartEntry, list_name, part_name, part_number, read_list};
+use crate::part_decoder::check_part;
+use crate::parts::{self, Commit, PartEntry, list_name, part_name, read_list};
 use crate::publish::publish_on;
-use crate::reader::{self, SUPERSEDED};
-use crate::schema::Table;
+use crate::reader;
+use crate::storage::Local;
 use crate::writer::{RunWriter, WriterOptions, make_folders};
 
 impl RunWriter {
@@ -56,15 +57,16 @@ impl RunWriter {
         options: WriterOptions,
     ) -> Result<Self, FormatError> {
         // Looked at twice: no lock where there is no run, and what is read before locking may change.
-        Manifest::read(dir)?;
+        let storage = Local::new(dir);
+        Manifest::read(&storage)?;
         let lock = Lock::take(dir, rank)?;
-        let mut before = Manifest::read(dir)?;
+        let mut before = Manifest::read(&storage)?;
         if let Some(reason) = difference(&before, manifest) {
             return Err(FormatError::Resume { path: dir.to_owned(), reason });
         }
         before.status = Status::Running;
         (before.finished, before.totals) = (None, None);
-        let commits = read_list(&dir.join(list_name(rank)))?;
+        let commits = read_list(&storage, rank)?;
         let rewind = Rewind { fs: &*fs, dir, rank, manifest: &before, after_step: at.after_step };
         let (commit, next_part) = rewind.run(&commits)?;
         before.losses.dropped_steps = commit.dropped_steps;
@@ -73,7 +75,7 @@ impl RunWriter {
         writer.generation = commit.generation;
         writer.next_part = next_part;
         writer.through = commit.through;
-        commit.parts.iter().for_each(|part| writer.totals.add(part));
+        writer.totals.extend(&commit.parts);
         if rank == 0 {
             writer.manifest.write(&*writer.fs, dir)?;
         }
@@ -122,7 +124,8 @@ impl Rewind<'_> {
     /// commit and the number of the next part.
     fn run(&self, commits: &[Commit]) -> Result<(Commit, u64), FormatError> {
         let listed: Vec<&PartEntry> = commits.iter().flat_map(|commit| &commit.parts).collect();
-        let mut next_part = self.next_part(&listed)?;
+        let folders = Folders { fs: self.fs, dir: self.dir, rank: self.rank };
+        let mut next_part = folders.next_part(&listed)?;
         let (kept, straddling): (Vec<_>, Vec<_>) = listed
             .into_iter()
             .filter(|part| part.first_step <= self.after_step)
@@ -137,7 +140,7 @@ impl Rewind<'_> {
         if self.rank == 0 {
             self.manifest.write(self.fs, self.dir)?;
         }
-        self.set_aside(&kept)?;
+        folders.set_aside(&kept)?;
         for (part, bytes) in &rewritten {
             publish_on(self.fs, &self.dir.join(part.table.name()), &part.file, bytes)?;
         }
@@ -155,58 +158,21 @@ impl Rewind<'_> {
         Ok((commit, next_part))
     }
 
-    /// Moves this rank's files that are not kept out of the tables' folders, and kept ones back in.
-    fn set_aside(&self, kept: &[&PartEntry]) -> Result<(), FormatError> {
-        for table in Table::ALL {
-            let (folder, aside) = (self.dir.join(table.name()), self.dir.join(SUPERSEDED).join(table.name()));
-            let kept: BTreeSet<&String> =
-                kept.iter().filter(|part| part.table == table).map(|part| &part.file).collect();
-            self.fs.create_dir_all(&aside)?;
-            for name in self.own_files(&folder)?.iter().filter(|name| !kept.contains(name)) {
-                self.fs.rename(&folder.join(name), &aside.join(name))?;
-            }
-            for name in self.own_files(&aside)?.iter().filter(|name| kept.contains(name)) {
-                self.fs.rename(&aside.join(name), &folder.join(name))?;
-            }
-            self.fs.sync_dir(&aside)?;
-            self.fs.sync_dir(&folder)?;
-        }
-        Ok(())
-    }
-
-    /// One more than any number this rank ever gave to a part.
-    fn next_part(&self, listed: &[&PartEntry]) -> Result<u64, FormatError> {
-        let mut names: Vec<String> = listed.iter().map(|part| part.file.clone()).collect();
-        for table in Table::ALL {
-            names.extend(self.own_files(&self.dir.join(table.name()))?);
-            names.extend(self.own_files(&self.dir.join(SUPERSEDED).join(table.name()))?);
-        }
-        Ok(names.iter().filter_map(|name| part_number(self.rank, name)).max().map_or(0, |number| number + 1))
-    }
-
-    fn own_files(&self, folder: &Path) -> Result<Vec<String>, FormatError> {
-        let mut names = Vec::new();
-        if folder.is_dir() {
-            for entry in fs_err::read_dir(folder)? {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                if part_number(self.rank, &name).is_some() {
-                    names.push(name);
-                }
-            }
-        }
-        Ok(names)
-    }
-
     /// A part without the rows of later steps.
     fn rewritten(&self, part: &PartEntry, number: u64) -> Result<(PartEntry, Vec<u8>), FormatError> {
-        let batches = reader::read_part(self.dir, part, None, self.after_step)?;
+        let batches = reader::read_part(&Local::new(self.dir), part, None, self.after_step)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let file = part_name(self.rank, number);
         let path = self.dir.join(part.relative_path());
-        let bytes = encode_batches(part.table, &part_metadata(part.table, self.manifest), &batches)
-            .map_err(|source| FormatError::Parquet { path, source })?;
+        let bytes = encode_batches(
+            part.table,
+            &path,
+            &part_metadata(part.table, self.manifest),
+            batches.iter().cloned().map(Ok),
+        )?;
         let last_step = batches.iter().filter_map(last_step).max().unwrap_or(part.first_step);
         let entry = PartEntry::of(part.table, file, rows, (part.first_step, last_step), &bytes);
+        check_part(&entry, &path, &bytes)?;
         Ok((entry, bytes))
     }
 }

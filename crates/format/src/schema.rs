@@ -10,6 +10,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 /// The version of everything this module and the manifest define. Readers refuse others.
 pub const SCHEMA_VERSION: u64 = 2;
 
+/// A name of a tensor or scalar is at most so long.
+pub const MAX_NAME_BYTES: usize = 512;
+
 /// A table of the run directory; each is a folder of part files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,7 +3,6 @@
 //! Rows are buffered per table and published together; then one line in the list of parts says up to which step the run
 //! is complete. What crashes and failing disks lose, the crate's first page says.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,11 +15,13 @@ use crate::fs::{Disk, FileSystem};
 use crate::lock::Lock;
 use crate::manifest::{self, Losses, Manifest, Status, Totals};
 use crate::parquet_file::part_metadata;
+use crate::part_decoder::check_part;
 use crate::part_encoder::encode_part;
 use crate::parts::{self, Commit, PartEntry, list_name, part_name, part_number};
 use crate::publish::{publish_on, remove_temporaries};
 use crate::record::StepRecord;
 use crate::schema::Table;
+use crate::storage::Local;
 
 /// When buffered rows become part files.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +134,7 @@ impl RunWriter {
             next_part: 0,
             through: 0,
             dropped_before: 0,
-            totals: Totals { steps: 0, tables: BTreeMap::new() },
+            totals: Totals::default(),
             is_failing: false,
             is_list_whole: true,
             _lock: lock,
@@ -176,7 +177,7 @@ impl RunWriter {
         self.unpublished.is_some() && self.options.flush_rows <= self.buffers.longest()
     }
 
-    /// Takes scalars of a step that came before, recorded or not.
+    /// Takes scalars of a step that came before, recorded or not. Their names are cut after [`MAX_NAME_BYTES`](crate::MAX_NAME_BYTES).
     pub fn append_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
         if !self.is_full() {
             self.through = self.through.max(step);
@@ -257,8 +258,8 @@ impl RunWriter {
 
     /// Steps that no reader sees. A line may have got into the list although its fsync failed.
     fn n_unpublished_steps(&self) -> u64 {
-        let list = self.dir.join(list_name(self.rank));
-        let is_listed = |commit| parts::read_list(&list).is_ok_and(|commits| commits.last() == Some(commit));
+        let listed = || parts::read_list(&Local::new(&self.dir), self.rank);
+        let is_listed = |commit| listed().is_ok_and(|commits| commits.last() == Some(commit));
         let waiting = self.unpublished.as_ref().filter(|waiting| !is_listed(&waiting.commit));
         self.buffers.n_steps() as u64 + waiting.map_or(0, |waiting| waiting.n_steps)
     }
@@ -304,10 +305,12 @@ impl RunWriter {
     ) -> Result<(PartEntry, Vec<u8>), FormatError> {
         let table = rows.table();
         let metadata = part_metadata(table, &self.manifest);
+        let path = self.dir.join(table.name()).join(&file);
         let bytes = encode_part(table, &metadata, |part| rows.encode(range.clone(), &self.manifest, part))
-            .map_err(|source| FormatError::Parquet { path: self.dir.join(table.name()).join(&file), source })?;
+            .map_err(|source| FormatError::Parquet { path: path.clone(), source })?;
         let steps = (rows.step(range.start), rows.step(range.end - 1));
         let entry = PartEntry::of(table, file, range.len(), steps, &bytes);
+        check_part(&entry, &path, &bytes)?;
         Ok((entry, bytes))
     }
 
@@ -321,7 +324,7 @@ impl RunWriter {
         let commit = waiting.commit.clone();
         self.list(&commit)?;
         self.unpublished = None;
-        commit.parts.iter().for_each(|part| self.totals.add(part));
+        self.totals.extend(&commit.parts);
         Ok(())
     }
 

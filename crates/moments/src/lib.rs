@@ -14,14 +14,16 @@
 //!
 //! Slices in, values out: this crate depends on the histogram alone and knows nothing of tensors or files.
 
+mod convention;
 mod kernel;
 mod moments;
 mod observer;
 mod optimizer;
 
+pub use convention::{Convention, UnknownOptimizer};
 pub use moments::{Moments, State, StateError};
 pub use observer::{Observed, Observer};
-pub use optimizer::{Optimizer, UnknownOptimizer};
+pub use optimizer::Optimizer;
 
 /// Decay rates of the moments.
 #[derive(Clone, Copy, Debug, PartialEq)]

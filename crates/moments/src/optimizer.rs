@@ -3,11 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::UnknownOptimizer;
+
 /// An optimizer whose denominator is replayed.
 ///
-/// Of implementations that differ by a transformation of ε alone only one stands here: Keras' and TensorFlow's Adam
-/// is [`RAdam`](Self::RAdam)'s sqrt(v), Optax' `eps_root` is the square of [`Adam`](Self::Adam)'s critical ε, and an
-/// RMSprop with ε inside the root the square of [`RmsProp`](Self::RmsProp)'s.
+/// Of implementations that differ by a transformation of ε alone only one stands here; [`Convention`](crate::Convention)
+/// has them all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Optimizer {
     /// Adam, `AdamW`, `NAdam` of PyTorch: sqrt(v̂) + ε; critical ε = sqrt(v / (1−β2^t)).
@@ -35,20 +36,6 @@ pub enum Optimizer {
     /// torch-optimizer begin; critical ε = sqrt(v / (1−β2^t)).
     Yogi,
 }
-
-/// A name that is no optimizer of this crate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownOptimizer(pub String);
-
-impl fmt::Display for UnknownOptimizer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown optimizer {:?}: expected ", self.0)?;
-        let names: Vec<&str> = Optimizer::ALL.iter().map(|optimizer| optimizer.name()).collect();
-        write!(f, "one of {}", names.join(", "))
-    }
-}
-
-impl std::error::Error for UnknownOptimizer {}
 
 impl Optimizer {
     /// Every optimizer, in the order of reports.
@@ -89,6 +76,11 @@ impl Optimizer {
         format!("critical_epsilon.{}", self.name())
     }
 
+    /// The power of the gradients that critical ε grows with: 2 where ε is added to the second moment, 1 where to its root.
+    pub fn degree(self) -> i32 {
+        if matches!(self, Self::AdaBelief | Self::AdaMomentum | Self::EAdam) { 2 } else { 1 }
+    }
+
     /// Whether critical ε depends on the gradients' signs, through a first moment.
     pub fn needs_signs(self) -> bool {
         matches!(self, Self::RmsPropCentered | Self::AdaBelief | Self::AdaMomentum)
@@ -106,6 +98,6 @@ impl FromStr for Optimizer {
 
     fn from_str(name: &str) -> Result<Self, UnknownOptimizer> {
         let named = Self::ALL.into_iter().find(|optimizer| optimizer.name() == name);
-        named.ok_or_else(|| UnknownOptimizer(name.to_owned()))
+        named.ok_or_else(|| UnknownOptimizer::of(name, Self::ALL.map(Self::name)))
     }
 }

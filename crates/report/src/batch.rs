@@ -1,11 +1,11 @@
-//! Polars frames as Arrow batches, so that one set of writers serves them.
+//! Polars frames as Arrow batches, so that one set of writers serves them, and back.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
 };
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType as ArrowType, Field, Float32Type, Float64Type, Int32Type, Int64Type, Schema};
 use polars::prelude::{Column, DataFrame, DataType, PolarsError, PolarsResult};
 
 /// Copies a frame column by column.
@@ -29,6 +29,29 @@ fn array(column: &Column) -> PolarsResult<ArrayRef> {
         DataType::String => Arc::new(column.str()?.iter().collect::<StringArray>()),
         other => {
             let reason = format!("column {}: no result is of type {other}", column.name());
+            return Err(PolarsError::SchemaMismatch(reason.into()));
+        }
+    })
+}
+
+/// The inverse of [`record_batch`].
+pub(crate) fn frame(batch: &RecordBatch) -> PolarsResult<DataFrame> {
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, array)| column(field, array));
+    DataFrame::new(batch.num_rows(), columns.collect::<PolarsResult<Vec<_>>>()?)
+}
+
+fn column(field: &Field, array: &ArrayRef) -> PolarsResult<Column> {
+    let name = field.name().as_str().into();
+    Ok(match field.data_type() {
+        ArrowType::Boolean => Column::new(name, array.as_boolean().iter().collect::<Vec<_>>()),
+        ArrowType::Int32 => Column::new(name, array.as_primitive::<Int32Type>().iter().collect::<Vec<_>>()),
+        ArrowType::Int64 => Column::new(name, array.as_primitive::<Int64Type>().iter().collect::<Vec<_>>()),
+        ArrowType::Float32 => Column::new(name, array.as_primitive::<Float32Type>().iter().collect::<Vec<_>>()),
+        ArrowType::Float64 => Column::new(name, array.as_primitive::<Float64Type>().iter().collect::<Vec<_>>()),
+        ArrowType::Utf8 => Column::new(name, array.as_string::<i32>().iter().collect::<Vec<_>>()),
+        other => {
+            let reason = format!("column {}: no result is of type {other}", field.name());
             return Err(PolarsError::SchemaMismatch(reason.into()));
         }
     })

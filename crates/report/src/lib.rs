@@ -4,12 +4,14 @@
 //! writer it is given.
 
 mod batch;
+mod candidates;
 mod escape;
 mod number;
 mod output;
 mod run;
 mod verdict;
 
-pub use output::{Format, OutputError, encode_parquet, write_frame};
+pub use candidates::write_candidates;
+pub use output::{Format, OutputError, decode_parquet, encode_parquet, write_frame};
 pub use run::{Gaps, write_run};
 pub use verdict::write_verdict;

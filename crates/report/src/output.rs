@@ -1,6 +1,7 @@
 //! One frame, four formats.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::str::FromStr;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
@@ -8,11 +9,11 @@ use arrow::csv::WriterBuilder as CsvWriterBuilder;
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, WriterBuilder as JsonWriterBuilder};
 use comfy_table::{CellAlignment, Table, presets};
-use epsiloscope_format::{escaped, parquet_file};
+use epsiloscope_format::{FormatError, escaped, parquet_file};
 use parquet::errors::ParquetError;
 use polars::prelude::{AnyValue, Column, DataFrame, PolarsError};
 
-use crate::batch::record_batch;
+use crate::batch::{frame, record_batch};
 use crate::escape::without_formula;
 use crate::number;
 
@@ -56,6 +57,9 @@ pub enum OutputError {
     /// The Parquet writer failed.
     #[error("cannot encode the result as Parquet")]
     Parquet(#[from] ParquetError),
+    /// A file of results cannot be read.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// The file or pipe written to.
     #[error("cannot write the result")]
     Io(#[from] io::Error),
@@ -96,6 +100,20 @@ fn encode_csv(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
 /// [`OutputError::Parquet`] if the Parquet writer refuses.
 pub fn encode_parquet(frame: &DataFrame, metadata: &[(&str, String)]) -> Result<Vec<u8>, OutputError> {
     Ok(parquet_file::encode_results(&record_batch(frame)?, metadata)?)
+}
+
+/// The frame that [`encode_parquet`] encoded; `path` is for messages.
+///
+/// # Errors
+/// [`OutputError::Format`] if it is no Parquet file, [`OutputError::Frame`] if its columns are none of ours.
+pub fn decode_parquet(path: &Path, bytes: Vec<u8>) -> Result<DataFrame, OutputError> {
+    let mut batches = parquet_file::decode_results(path, bytes)?.into_iter();
+    let Some(first) = batches.next() else { return Ok(DataFrame::empty()) };
+    let mut all = frame(&first)?;
+    for batch in batches {
+        all.vstack_mut_owned(frame(&batch)?)?;
+    }
+    Ok(all)
 }
 
 fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {

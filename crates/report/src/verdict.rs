@@ -4,34 +4,40 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_analysis::estimate::nearest_power;
-use epsiloscope_analysis::{Bound, Estimate, Method, OwnEpsilon};
+use epsiloscope_analysis::{Bound, Estimate, Method, OwnEpsilon, Regime};
 use epsiloscope_format::{Mode, escaped};
 
 use crate::number::{grouped, magnitude, percent, power};
 
-/// Below this share of elements an ε hardly changes any step; above one minus it, it rules nearly all of them.
-const MARGINAL_SHARE: f64 = 0.01;
-
-/// Writes the search spaces of one or several runs for people to read.
+/// Writes the search spaces of one or several runs for people to read; of several steps, notes to the last.
 ///
 /// # Errors
 /// What writing brings.
 pub fn write_verdict(estimates: &[Estimate], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", search_spaces(estimates).trim_fmt())?;
     writeln!(out)?;
-    for note in bases(estimates).into_iter().chain(estimates.iter().flat_map(notes)) {
+    let last: Vec<&Estimate> =
+        estimates.chunk_by(is_same_but_for_step).filter_map(|of_steps| of_steps.last()).collect();
+    for note in bases(&last).into_iter().chain(last.iter().flat_map(|estimate| notes(estimate))) {
         writeln!(out, "- {note}")?;
     }
     Ok(())
 }
 
+fn is_same_but_for_step(one: &Estimate, next: &Estimate) -> bool {
+    one.run == next.run && one.optimizer == next.optimizer
+}
+
 fn search_spaces(estimates: &[Estimate]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["run", "optimizer", "search ε in", "decades", "lower bound", "set by", "upper bound", "set by"]);
+    let has_steps = estimates.windows(2).any(|pair| is_same_but_for_step(&pair[0], &pair[1]));
+    let header =
+        ["run", "optimizer", "search ε in", "decades", "lower bound", "set by", "upper bound", "set by", "default ε"];
+    table.set_header(header.into_iter().chain(has_steps.then_some("after step")));
     for estimate in estimates {
         let (lower, upper) = estimate.exponents();
-        table.add_row([
+        let row = [
             escaped(&estimate.run),
             estimate.optimizer.name().to_owned(),
             format!("[{}, {}]", power(lower), power(upper)),
@@ -40,11 +46,13 @@ fn search_spaces(estimates: &[Estimate]) -> Table {
             escaped(&estimate.lower.tensor),
             with_error(&estimate.upper.bound),
             escaped(&estimate.upper.tensor),
-        ]);
+            magnitude(estimate.optimizer.default_epsilon()),
+        ];
+        table.add_row(row.into_iter().chain(has_steps.then(|| estimate.step.to_string())));
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
-        if index == 3 {
+        if index == 3 || index == 9 {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -76,6 +84,9 @@ fn notes(estimate: &Estimate) -> Vec<String> {
             notes.push(format!("{name}: {tensor} alone sets the {side} bound; without it {}.", magnitude(without)));
         }
     }
+    if estimate.rounding_noise.contains(&estimate.lower.tensor) {
+        notes.push(format!("{name}: {}", rounding_noise(&estimate.rounding_noise)));
+    }
     if estimate.mode == Mode::Calibration && estimate.coupled_weight_decay > 0.0 {
         let (tensor, w) = (escaped(&estimate.lower.tensor), magnitude(estimate.coupled_weight_decay));
         notes.push(format!("{name}: with frozen weights, L2 of w = {w} keeps {tensor}'s lower bound above w·|p|."));
@@ -89,8 +100,22 @@ fn notes(estimate: &Estimate) -> Vec<String> {
     notes
 }
 
+/// The sentence about biases that have no gradient but rounding.
+fn rounding_noise(tensors: &[String]) -> String {
+    let named: Vec<String> = tensors.iter().take(3).map(|tensor| escaped(tensor)).collect();
+    let others =
+        if tensors.len() > named.len() { format!(" and {} more", tensors.len() - named.len()) } else { String::new() };
+    let (look, their) = if tensors.len() == 1 { ("looks", "its") } else { ("look", "their") };
+    format!(
+        "{}{others} {look} like rounding noise, decades below every other tensor, and {their} lower bound means nothing: \
+         a bias in front of a normalisation layer has no gradient, nor has that of an attention's keys \
+         (--combination robust leaves outliers out).",
+        named.join(", ")
+    )
+}
+
 /// What the bounds rest on, a sentence for all optimizers of a run for which it is the same.
-fn bases(estimates: &[Estimate]) -> Vec<String> {
+fn bases(estimates: &[&Estimate]) -> Vec<String> {
     let mut bases: Vec<(&str, String, Vec<&str>)> = Vec::new();
     for estimate in estimates {
         let (run, rest) = (estimate.run.as_str(), basis(estimate));
@@ -128,22 +153,20 @@ fn basis(estimate: &Estimate) -> String {
 }
 
 fn own_epsilon(own: OwnEpsilon) -> String {
-    let epsilon = magnitude(own.epsilon);
-    if own.share_below <= 0.0 && own.complete {
-        format!("the run's ε of {epsilon} lies below every critical ε: it has no effect.")
-    } else if own.share_below <= 0.0 {
-        format!("the run's ε of {epsilon} lies below every sampled critical ε: it has hardly any effect.")
-    } else if own.share_below < MARGINAL_SHARE {
-        format!(
-            "the run's ε of {epsilon} outweighs the gradient in {} of the elements: hardly any effect.",
-            percent(own.share_below)
-        )
-    } else if own.share_below <= 1.0 - MARGINAL_SHARE {
-        format!("the run's ε of {epsilon} outweighs the gradient in {} of the elements.", percent(own.share_below))
-    } else {
-        format!(
-            "the run's ε of {epsilon} outweighs nearly every gradient ({}): the steps are SGD's.",
-            percent(own.share_below)
-        )
+    let (epsilon, share) = (magnitude(own.epsilon), percent(own.share_below));
+    match Regime::of(own.share_below) {
+        Regime::NoEffect if own.share_below <= 0.0 && own.complete => {
+            format!("the run's ε of {epsilon} lies below every critical ε: it has no effect.")
+        }
+        Regime::NoEffect if own.share_below <= 0.0 => {
+            format!("the run's ε of {epsilon} lies below every sampled critical ε: it has hardly any effect.")
+        }
+        Regime::NoEffect => {
+            format!("the run's ε of {epsilon} outweighs the gradient in {share} of the elements: hardly any effect.")
+        }
+        Regime::Mixed => format!("the run's ε of {epsilon} outweighs the gradient in {share} of the elements."),
+        Regime::SgdLike => {
+            format!("the run's ε of {epsilon} outweighs nearly every gradient ({share}): the steps are SGD's.")
+        }
     }
 }

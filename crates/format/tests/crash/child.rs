@@ -4,8 +4,9 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use epsiloscope_format::{FormatError, RunWriter, WriterOptions};
+use epsiloscope_format::{FormatError, RunWriter, WriterOptions, compact};
 
+use crate::compacting::OPTIONS;
 use crate::recording::{BY_HAND, ROWS_PER_STEP, manifest, record, take_up};
 
 const TASK: &str = "EPSILOSCOPE_CRASH_TASK";
@@ -21,6 +22,8 @@ pub(crate) enum Task {
     EveryStep,
     /// Record for ever, flushed when so many steps are buffered.
     Buffered,
+    /// Compact the run that is there.
+    Compact,
     /// Begin a run, say whether that was possible, and wait.
     Hold,
 }
@@ -31,7 +34,7 @@ pub(crate) const LAST: i64 = 6;
 pub(crate) const BUFFERED_STEPS: i64 = 8;
 
 impl Task {
-    const ALL: [Self; 4] = [Self::Short, Self::EveryStep, Self::Buffered, Self::Hold];
+    const ALL: [Self; 5] = [Self::Short, Self::EveryStep, Self::Buffered, Self::Compact, Self::Hold];
 
     /// The arguments and variables by which this binary becomes the recorder.
     pub(crate) fn command(self, program: impl AsRef<std::ffi::OsStr>, dir: &Path, after_step: i64) -> Command {
@@ -79,6 +82,10 @@ fn recorder() {
         Task::Buffered => {
             let flush_rows = BUFFERED_STEPS as usize * ROWS_PER_STEP;
             record_on_and_on(Path::new(&dir), after_step, WriterOptions { flush_rows, ..BY_HAND });
+        }
+        Task::Compact => {
+            make_calls_countable();
+            compact(Path::new(&dir), OPTIONS).expect("the run can be compacted");
         }
         Task::Hold => hold(Path::new(&dir)),
     }

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::child::{ARGUMENTS, LAST, Task};
+use crate::compacting::{STEPS, assert_compacts_and_resumes, scattered};
 use crate::recording::{complete, copy, interrupted, scratch};
 use crate::views::{assert_exactly, assert_globbed, read_steps};
 
@@ -29,7 +30,7 @@ fn a_recorder_killed_at_any_call_leaves_a_run_to_take_up() {
     let scratch = scratch();
     let template = scratch.path().join("template");
     std::fs::create_dir(&template).expect("a directory can be made");
-    kill_at_every_call(scratch.path(), &template, 0, &["openat", "write", "fsync", "rename", "mkdir"]);
+    kill_at_every_call(scratch.path(), &template, Task::Short, 0, &["openat", "write", "fsync", "rename", "mkdir"]);
 }
 
 #[test]
@@ -39,17 +40,27 @@ fn a_resumption_killed_at_any_call_leaves_a_run_to_take_up() {
     interrupted(&template, 4);
     // What an earlier kill may have left.
     std::fs::write(template.join("magnitudes/.part-r000-00099.parquet.tmp-1"), b"half").expect("a file can be written");
-    kill_at_every_call(scratch.path(), &template, 3, &["openat", "write", "fsync", "rename", "mkdir", "unlink"]);
+    let expected = ["openat", "write", "fsync", "rename", "mkdir", "unlink"];
+    kill_at_every_call(scratch.path(), &template, Task::Short, 3, &expected);
 }
 
-/// Records onwards from `after_step` of a copy of `template`, once for every call that is made.
-fn kill_at_every_call(scratch: &Path, template: &Path, after_step: i64, expected: &[&str]) {
+#[test]
+fn a_compaction_killed_at_any_call_leaves_the_rows_there_were() {
+    let scratch = scratch();
+    let template = scratch.path().join("template");
+    scattered(&template);
+    let expected = ["openat", "write", "fsync", "rename", "mkdir", "unlink"];
+    kill_at_every_call(scratch.path(), &template, Task::Compact, 0, &expected);
+}
+
+/// Carries out a task in a copy of `template`, once for every call that is made.
+fn kill_at_every_call(scratch: &Path, template: &Path, task: Task, after_step: i64, expected: &[&str]) {
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
         // Past the test harness, which keeps to itself what a passing test prints.
         let _ = writeln!(std::io::stderr(), "skipped: strace is not installed");
         return;
     }
-    let calls = calls_of(scratch, template, after_step);
+    let calls = calls_of(scratch, template, task, after_step);
     for name in expected {
         assert!(calls.iter().any(|call| call.name.starts_with(name)), "{name} is among the calls traced");
     }
@@ -61,7 +72,7 @@ fn kill_at_every_call(scratch: &Path, template: &Path, after_step: i64, expected
             lanes.spawn(move || {
                 while let Some(call) = calls.get(next.fetch_add(1, Ordering::Relaxed)) {
                     copy(template, &dir);
-                    kill_at(call, &dir, after_step);
+                    kill_at(call, &dir, task, after_step);
                     std::fs::remove_dir_all(&dir).expect("the directory can be removed");
                 }
             });
@@ -70,12 +81,12 @@ fn kill_at_every_call(scratch: &Path, template: &Path, after_step: i64, expected
 }
 
 /// The calls of an undisturbed recording that concern its run directory.
-fn calls_of(scratch: &Path, template: &Path, after_step: i64) -> Vec<Call> {
+fn calls_of(scratch: &Path, template: &Path, task: Task, after_step: i64) -> Vec<Call> {
     let (dir, log) = (scratch.join("undisturbed"), scratch.join("calls"));
     copy(template, &dir);
-    let traced = trace(&dir, after_step, &["-y", "-o", &log.to_string_lossy(), "-e", &format!("trace={CALLS}")]);
+    let traced = trace(task, &dir, after_step, &["-y", "-o", &log.to_string_lossy(), "-e", &format!("trace={CALLS}")]);
     assert!(traced.status.success(), "{}", String::from_utf8_lossy(&traced.stdout));
-    assert_exactly(&dir, 1..=LAST, "undisturbed");
+    assert_exactly(&dir, 1..=if task == Task::Compact { STEPS } else { LAST }, "undisturbed");
     let log = std::fs::read_to_string(log).expect("the trace can be read");
     let mut numbers: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut calls = BTreeMap::new();
@@ -101,19 +112,23 @@ fn parse(line: &str) -> Option<((&str, &str), &str)> {
     Some(((thread, name), arguments))
 }
 
-fn trace(dir: &Path, after_step: i64, options: &[&str]) -> Output {
+fn trace(task: Task, dir: &Path, after_step: i64, options: &[&str]) -> Output {
     let binary = std::env::current_exe().expect("the path of this binary");
-    let mut command = Task::Short.command("strace", dir, after_step);
+    let mut command = task.command("strace", dir, after_step);
     command.args(["-f", "-qq"]).args(options).arg(binary).args(ARGUMENTS);
     command.output().expect("strace can be started")
 }
 
-fn kill_at(call: &Call, dir: &Path, after_step: i64) {
+fn kill_at(call: &Call, dir: &Path, task: Task, after_step: i64) {
     let Call { name, number } = call;
-    let context = format!("killed at {name} {number} after step {after_step}");
+    let context = format!("{task:?} killed at {name} {number} after step {after_step}");
     let inject = format!("inject={name}:signal=SIGKILL:when={number}");
-    let killed = trace(dir, after_step, &["-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject]);
+    let killed = trace(task, dir, after_step, &["-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject]);
     assert_eq!(killed.status.signal(), Some(SIGKILL), "{context}: {}", String::from_utf8_lossy(&killed.stdout));
+    if task == Task::Compact {
+        assert!(read_steps(dir, &context).into_iter().eq(1..=STEPS), "{context}");
+        return assert_compacts_and_resumes(dir, &context);
+    }
     let said = String::from_utf8_lossy(&killed.stdout);
     let flushed = said.lines().filter_map(|line| line.split_once("say ")?.1.parse().ok()).next_back();
     let kept = read_steps(dir, &context);

@@ -60,7 +60,7 @@ fn assert_refused(dir: &Path) {
 }
 
 /// Every file with its bytes and the time of its last change.
-fn state(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>, SystemTime)> {
+pub(crate) fn state(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>, SystemTime)> {
     let mut state = Vec::new();
     for path in entries(dir) {
         let changed = std::fs::metadata(&path).and_then(|found| found.modified()).expect("a time of change");

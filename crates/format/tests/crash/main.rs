@@ -4,6 +4,7 @@
 //! nothing but `<table>/*.parquet`.
 
 mod child;
+mod compacting;
 mod failing_disk;
 mod faults;
 mod kills_at_random;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use epsiloscope_format::{FormatError, Resumption, RunWriter, WriterOptions, now};
+use epsiloscope_format::{CompactOptions, FormatError, Resumption, RunWriter, WriterOptions, compact_on, now};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -25,6 +25,8 @@ enum Action {
     Crash(u64, Fault),
     /// The process, dead or alive, is followed by one that resumes after this share of the steps, in 255ths.
     Resume(u8),
+    /// The process, dead or alive, is followed by one that compacts what it left.
+    Compact,
     Finish,
 }
 
@@ -35,6 +37,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         1 => Just(Action::Flush),
         3 => (0..60u64, fault).prop_map(|(n_calls, fault)| Action::Crash(n_calls, fault)),
         2 => any::<u8>().prop_map(Action::Resume),
+        1 => Just(Action::Compact),
         1 => Just(Action::Finish),
     ];
     prop::collection::vec(action, 1..12)
@@ -67,6 +70,8 @@ struct History {
     committed: BTreeSet<i64>,
     /// Steps buffered.
     buffered: BTreeSet<i64>,
+    /// Whether rows may stand in two files, of which one is listed.
+    may_repeat: bool,
     /// What was done so far.
     context: String,
 }
@@ -76,7 +81,8 @@ impl History {
         let disk = FailingDisk::default();
         let writer = RunWriter::create_on(Arc::new(disk.clone()), &dir, 0, manifest(), OPTIONS);
         let writer = Some(writer.expect("the run can be created"));
-        Self { dir, disk, writer, committed: BTreeSet::new(), buffered: BTreeSet::new(), context: String::new() }
+        let (committed, buffered) = (BTreeSet::new(), BTreeSet::new());
+        Self { dir, disk, writer, committed, buffered, may_repeat: false, context: String::new() }
     }
 
     fn act(&mut self, action: Action) {
@@ -86,6 +92,7 @@ impl History {
             Action::Flush => self.flush(),
             Action::Crash(n_calls, fault) => self.disk.crash_after(n_calls, fault),
             Action::Resume(share) => self.resume(share),
+            Action::Compact => self.compact(),
             Action::Finish => self.finish(),
         }
     }
@@ -137,16 +144,35 @@ impl History {
         self.buffered.clear();
         let kept = read_steps(&self.dir, &self.context);
         assert!(kept == self.committed || kept == *after, "{}: {kept:?}", self.context);
-        assert_globbed(&self.dir, if is_whole { &kept } else { &nothing }, &self.context);
+        if !self.may_repeat {
+            assert_globbed(&self.dir, if is_whole { &kept } else { &nothing }, &self.context);
+        }
         self.committed = kept;
     }
 
-    fn resume(&mut self, share: u8) {
+    /// Another process, on a sound disk if the last one died of it.
+    fn follow(&mut self) {
         if self.has_crashed() {
             self.disk.heal();
         }
         self.writer = None;
         self.buffered.clear();
+    }
+
+    fn compact(&mut self) {
+        self.follow();
+        let compacted = compact_on(&self.disk, &self.dir, CompactOptions { part_rows: 4 * ROWS_PER_STEP as u64 });
+        if self.has_crashed() {
+            self.may_repeat = true;
+            return self.died(&self.committed.clone(), false);
+        }
+        compacted.expect("a sound disk compacts");
+        self.may_repeat = false;
+        assert_exactly(&self.dir, self.committed.iter().copied(), &self.context);
+    }
+
+    fn resume(&mut self, share: u8) {
+        self.follow();
         let last = self.committed.last().copied().unwrap_or(0);
         let at = Resumption { after_step: last * i64::from(share) / 255, at: now(), moments_restored: true };
         self.note(&format!("after {} of {last}", at.after_step));
@@ -156,6 +182,7 @@ impl History {
             return self.died(&after, false);
         }
         self.writer = Some(resumed.expect("a sound disk resumes"));
+        self.may_repeat = false;
         self.committed = after;
         assert_exactly(&self.dir, self.committed.iter().copied(), &self.context);
     }

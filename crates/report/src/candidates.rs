@@ -1,0 +1,101 @@
+//! Candidates for ε as people read them: what each does, and which learning rate to try with it.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+use epsiloscope_analysis::Candidates;
+use epsiloscope_analysis::effects::{Effect, Role};
+use epsiloscope_format::escaped;
+
+use crate::number::{magnitude, percent, power};
+
+const HEADER: [&str; 12] = [
+    "run",
+    "optimizer",
+    "step",
+    "of",
+    "ε",
+    "outweighs",
+    "regime",
+    "lr to try",
+    "rate, low",
+    "median",
+    "high",
+    "SGD's rate",
+];
+/// The columns of numbers, which stand below each other from the right.
+const NUMBERS: [usize; 8] = [2, 4, 5, 7, 8, 9, 10, 11];
+
+/// Writes what each candidate does, then how much is spared and what the numbers refer to.
+///
+/// # Errors
+/// What writing brings.
+pub fn write_candidates(candidates: &[Candidates], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(HEADER);
+    for of in candidates {
+        for effect in &of.effects {
+            table.add_row(row(of, effect));
+        }
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if NUMBERS.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    writeln!(out, "{}\n", table.trim_fmt())?;
+    for (index, of) in candidates.iter().enumerate() {
+        // Of several steps, the last speaks.
+        let next = candidates.get(index + 1);
+        if next.is_none_or(|next| (&next.run, next.optimizer) != (&of.run, of.optimizer)) {
+            writeln!(out, "- {}, {}: {} {}", escaped(&of.run), of.optimizer, spared(of), reference(of))?;
+        }
+    }
+    Ok(())
+}
+
+fn row(of: &Candidates, effect: &Effect) -> [String; 12] {
+    let mark = if matches!(effect.role, Role::Own | Role::Default) { effect.role.name() } else { "" };
+    [
+        escaped(&of.run),
+        of.optimizer.name().to_owned(),
+        of.step.to_string(),
+        effect.name.as_deref().map_or_else(|| "all".to_owned(), escaped),
+        [mark, &magnitude(effect.epsilon)].join(" ").trim().to_owned(),
+        percent(effect.share_below.value),
+        effect.regime.name().to_owned(),
+        magnitude(effect.matched_learning_rate),
+        magnitude(effect.rates.low),
+        magnitude(effect.rates.median),
+        magnitude(effect.rates.high),
+        effect.sgd_rate.map_or_else(|| "-".to_owned(), magnitude),
+    ]
+}
+
+fn spared(of: &Candidates) -> String {
+    let (search, trial) = ((power(of.search.0), power(of.search.1)), (magnitude(of.trial.0), magnitude(of.trial.1)));
+    let widths = format!(
+        "search {} to {}, {:.0} decades; trial and error {} to {}, {:.0} decades",
+        search.0,
+        search.1,
+        of.search_decades(),
+        trial.0,
+        trial.1,
+        of.trial_decades()
+    );
+    match of.narrowing() {
+        Some(narrowing) => format!("{widths}: {narrowing:.1} times narrower."),
+        None => format!("{widths}."),
+    }
+}
+
+fn reference(of: &Candidates) -> String {
+    let lr = magnitude(of.learning_rate);
+    let Some(reference) = of.effects.first() else { return format!("Rates are at lr {lr}.") };
+    let (role, epsilon) = (reference.role.name(), magnitude(reference.epsilon));
+    format!(
+        "Rates are at lr {lr}; the lr to try moves the median element as fast as {lr} does at the {role} ε of {epsilon}."
+    )
+}
