@@ -134,7 +134,9 @@ impl Grouping {
         let mut kinds = vec![Kind::Weight; tensors.len()];
         for Group { tensors: members, .. } in &layers {
             let infos: Vec<&TensorInfo> = members.iter().map(|&tensor| &tensors[tensor]).collect();
-            members.iter().for_each(|&tensor| kinds[tensor] = Kind::of(&tensors[tensor], &infos));
+            for &tensor in members {
+                kinds[tensor] = Kind::of(&tensors[tensor], &infos);
+            }
         }
         let run = Group { name: None, tensors: (0..tensors.len()).collect() };
         let each = grouped(tensors.iter().map(|tensor| tensor.name.as_str()));
@@ -151,7 +153,9 @@ impl Grouping {
     pub fn group_of_tensors(&self, scope: Scope) -> Vec<usize> {
         let mut group_of = vec![0; self.kinds.len()];
         for (index, group) in self.groups(scope).iter().enumerate() {
-            group.tensors.iter().for_each(|&tensor| group_of[tensor] = index);
+            for &tensor in &group.tensors {
+                group_of[tensor] = index;
+            }
         }
         group_of
     }

@@ -34,7 +34,7 @@ pub(crate) struct HistogramArgs {
     /// embedding; by name), or one over all tensors: tensor, layer, kind or run
     #[arg(long, default_value_t = Scope::Tensor, value_name = "SCOPE")]
     per: Scope,
-    /// Quantities, such as gradient or critical_epsilon.adam [default: all]
+    /// Quantities, such as `gradient` or `critical_epsilon.adam` [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     quantity: Vec<String>,
     /// Steps to add: run, epoch, N (every N steps), or A..B (steps A to B)
@@ -60,16 +60,14 @@ pub(crate) fn run(args: &HistogramArgs) -> anyhow::Result<ExitCode> {
     output::refuse_binary_terminal(args.format.format)?;
     let options = options(args);
     let table = |run: &Run| Ok(histogram_table(&histograms(run, &options)?)?);
-    match &args.out {
-        Some(out) => write_data_set(args, out, table),
-        None => {
-            let outcome = for_each(&args.runs.runs, table);
-            if let Some(frame) = output::stacked(outcome.results)? {
-                output::print(&frame, args.format.format)?;
-            }
-            Ok(outcome.status)
-        }
+    if let Some(out) = &args.out {
+        return write_data_set(args, out, table);
     }
+    let outcome = for_each(&args.runs.runs, table);
+    if let Some(frame) = output::stacked(outcome.results)? {
+        output::print(&frame, args.format.format)?;
+    }
+    Ok(outcome.status)
 }
 
 fn options(args: &HistogramArgs) -> HistogramOptions {

@@ -353,7 +353,7 @@ fn extend_run<K: Copy + PartialEq>(values: &[K], start: usize, end: &mut usize) 
         return;
     }
     let (first, rest) = (values[start], &values[start..]);
-    let is_uniform = |chunk: &&[K]| !chunk.iter().fold(false, |differs, value| differs | (*value != first));
+    let is_uniform = |chunk: &&[K]| chunk.iter().fold(0, |differs, value| differs | u8::from(*value != first)) == 0;
     let uniform: usize = rest.chunks(CHUNK).take_while(is_uniform).map(<[K]>::len).sum();
     *end = start + uniform + rest[uniform..].iter().take_while(|value| **value == first).count();
 }
