@@ -167,7 +167,7 @@ impl Grouping {
 }
 
 /// The layer that a tensor belongs to: its name without the last part.
-fn layer(tensor: &str) -> &str {
+pub(crate) fn layer(tensor: &str) -> &str {
     tensor.rsplit_once('.').map_or(tensor, |(layer, _own)| layer)
 }
 

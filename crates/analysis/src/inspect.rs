@@ -4,6 +4,7 @@ use epsiloscope_format::{Run, Table, TensorBatch};
 use polars::prelude::*;
 
 use crate::error::AnalysisError;
+use crate::grouping::{Grouping, layer};
 use crate::replay::not_recorded;
 
 /// One row per table of the run: its part files, rows, bytes and steps.
@@ -41,6 +42,30 @@ pub fn tensor_health(run: &Run) -> Result<DataFrame, AnalysisError> {
     let frames = frames.into_iter().map(|frame| frame.map(DataFrame::lazy)).collect::<PolarsResult<Vec<_>>>();
     let health = frames.and_then(|frames| health(run, concat(frames, UnionArgs::default())?));
     health.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })
+}
+
+/// [`tensor_health`] with the layer and the kind of each tensor beside its name.
+///
+/// # Errors
+/// As [`tensor_health`].
+pub fn tensor_table(run: &Run) -> Result<DataFrame, AnalysisError> {
+    let tensors = &run.manifest().tensors;
+    let grouping = Grouping::of(tensors);
+    let kinds: Vec<&str> = (0..tensors.len()).map(|tensor| grouping.kind(tensor).name()).collect();
+    let groups = df![
+        "tensor" => tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>(),
+        "layer" => tensors.iter().map(|tensor| layer(&tensor.name)).collect::<Vec<_>>(),
+        "kind" => kinds,
+    ];
+    let health = tensor_health(run)?;
+    let [run_and_tensor, rest] = [&health.get_column_names_owned()[..2], &health.get_column_names_owned()[2..]]
+        .map(|names| names.iter().map(|name| col(name.clone())).collect::<Vec<_>>());
+    let order = [run_and_tensor, vec![col("layer"), col("kind")], rest].concat();
+    let table = groups.and_then(|groups| {
+        let key = col("tensor");
+        health.lazy().left_join(groups.lazy(), key.clone(), key).select(order).collect()
+    });
+    table.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })
 }
 
 /// One row per step: epoch, time (RFC 3339), loss, learning rate, loss scale, and whether scaled gradients overflowed.

@@ -36,6 +36,8 @@ pub mod inspect;
 mod order_statistics;
 mod pooled;
 mod replay;
+pub mod runs;
+pub mod schema;
 pub mod search_grid;
 mod snapshots;
 pub mod spread;

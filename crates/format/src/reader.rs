@@ -128,6 +128,12 @@ impl Run {
         known.max(self.manifest.losses.dropped_steps)
     }
 
+    /// Changes whenever the run does: its manifest, or what the ranks have published. It says nothing of whether the
+    /// files are still what was listed.
+    pub fn fingerprint(&self) -> String {
+        parts::digest(format!("{:?} {:?}", self.manifest, self.ranks).as_bytes())
+    }
+
     /// Ranges of steps, ends included, that should be there up to [`last_step`](Self::last_step) and are not.
     ///
     /// # Errors

@@ -1,0 +1,151 @@
+//! Where everything lies in the data set, and how it gets there.
+
+use std::fs::TryLockError;
+use std::path::{Path, PathBuf};
+
+use epsiloscope_analysis::schema::ResultTable;
+use epsiloscope_format::publish;
+use epsiloscope_report::{decode_parquet, encode_parquet};
+use polars::prelude::DataFrame;
+use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_128;
+
+use crate::error::DataSetError;
+
+/// The only file of a partition.
+const PART: &str = "part-0.parquet";
+/// Longer names than this, encoded, no file system takes.
+const MAX_NAME_BYTES: usize = 200;
+
+/// The root of a data set, held by its only writer.
+pub(crate) struct Layout {
+    root: PathBuf,
+    lock: fs_err::File,
+}
+
+/// A file as it was when it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Written {
+    pub(crate) table: String,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) digest: String,
+}
+
+impl Layout {
+    /// Makes the directory, if there is none, and keeps others from writing.
+    pub(crate) fn open(root: &Path) -> Result<Self, DataSetError> {
+        fs_err::create_dir_all(root.join(".state"))?;
+        let path = root.join(".state/lock");
+        let lock = fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        match lock.file().try_lock() {
+            Ok(()) => Ok(Self { root: root.to_owned(), lock }),
+            Err(TryLockError::WouldBlock) => Err(DataSetError::Locked { path }),
+            Err(TryLockError::Error(source)) => Err(source.into()),
+        }
+    }
+
+    /// Writes a table of one run atomically; the partition's name says which run it is.
+    pub(crate) fn write(&self, table: ResultTable, run: &str, frame: &DataFrame) -> Result<Written, DataSetError> {
+        self.write_into(&self.partition(table, run), table, &frame.drop("run").unwrap_or_else(|_absent| frame.clone()))
+    }
+
+    /// Writes a table that is about several runs.
+    pub(crate) fn write_whole(&self, table: ResultTable, frame: &DataFrame) -> Result<Written, DataSetError> {
+        self.write_into(&self.root.join(table.name()), table, frame)
+    }
+
+    fn write_into(&self, dir: &Path, table: ResultTable, frame: &DataFrame) -> Result<Written, DataSetError> {
+        fs_err::create_dir_all(dir)?;
+        let path = dir.join(PART);
+        let encoded = encode_parquet(frame, &[("epsiloscope.table", table.name().to_owned())]);
+        let bytes = encoded.map_err(|source| DataSetError::Encode { path: path.clone(), source })?;
+        publish(dir, PART, &bytes)
+            .map_err(|fault| std::io::Error::new(fault.kind(), format!("{}: {fault}", path.display())))?;
+        let (name, rows) = (table.name().to_owned(), frame.height() as u64);
+        Ok(Written { table: name, rows, bytes: bytes.len() as u64, digest: digest(&bytes) })
+    }
+
+    /// Whether a table of a run is there as it was written, by its length.
+    pub(crate) fn holds(&self, run: &str, written: &Written) -> bool {
+        let length = |table| std::fs::metadata(self.partition(table, run).join(PART)).map(|found| found.len()).ok();
+        ResultTable::named(&written.table).and_then(length) == Some(written.bytes)
+    }
+
+    /// Reads a table of a run back, if it is what was written.
+    pub(crate) fn read(&self, run: &str, written: &Written) -> Result<DataFrame, DataSetError> {
+        let damaged = |path: &Path, reason: String| DataSetError::Damaged { path: path.to_owned(), reason };
+        let path = self.root.join(&written.table).join(format!("run={}", file_name(run))).join(PART);
+        let bytes = fs_err::read(&path)?;
+        let found = digest(&bytes);
+        if found != written.digest {
+            return Err(damaged(&path, format!("its digest is {found}, expected {}", written.digest)));
+        }
+        decode_parquet(&path, bytes).map_err(|fault| damaged(&path, fault.to_string()))
+    }
+
+    /// Removes a table of a run, if it is there.
+    pub(crate) fn remove(&self, table: ResultTable, run: &str) -> Result<(), DataSetError> {
+        let dir = self.partition(table, run);
+        if dir.is_dir() {
+            fs_err::remove_dir_all(dir)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.root.join(".state")
+    }
+
+    /// `TABLE/run=NAME`, with everything but letters, digits, `.`, `_` and `-` percent-encoded, as hive readers decode it.
+    fn partition(&self, table: ResultTable, run: &str) -> PathBuf {
+        self.root.join(table.name()).join(format!("run={}", file_name(run)))
+    }
+}
+
+impl Drop for Layout {
+    fn drop(&mut self) {
+        // Where unlocking fails, closing the file is what is left.
+        let _ = self.lock.file().unlock();
+    }
+}
+
+/// A run's name as part of a file's: percent-encoded, and where that is too long cut off and told apart by a digest.
+pub(crate) fn file_name(run: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    let encode = |byte: u8| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let pieces: Vec<String> = run.bytes().map(encode).collect();
+    let whole = pieces.concat();
+    if whole.len() <= MAX_NAME_BYTES {
+        return whole;
+    }
+    let digest = digest(run.as_bytes());
+    let mut name = String::new();
+    for piece in pieces {
+        if name.len() + piece.len() + 1 + digest.len() > MAX_NAME_BYTES {
+            break;
+        }
+        name.push_str(&piece);
+    }
+    format!("{name}-{digest}")
+}
+
+/// XXH3, 128 bits, in hexadecimal: tells whether something changed, not who changed it.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    format!("{:032x}", XxHash3_128::oneshot(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_can_be_called_anything_without_leaving_its_partition() {
+        assert_eq!(file_name("r-1"), "r-1");
+        assert_eq!(file_name("../a b"), "..%2Fa%20b");
+        let long = "ä".repeat(10_000);
+        let name = file_name(&long);
+        assert!(name.len() <= MAX_NAME_BYTES && name != file_name(&format!("{long}b")), "{name}");
+    }
+}
