@@ -110,7 +110,7 @@ fn reading_a_run_that_grows_shows_whole_steps_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("r-1");
     let mut synthetic = Synthetic::default();
-    synthetic.options.flush_rows = 1;
+    synthetic.options.flush_rows = 3000;
     let mut last_step = 0;
     let mut writer = synthetic.write_unfinished(&run);
     for more in [1, 2, 3] {
