@@ -78,7 +78,7 @@ impl ResultTable {
     pub fn contradiction(self, frame: &DataFrame) -> Option<String> {
         let expected = self.columns();
         let names: Vec<&str> = expected.iter().map(|column| column.name).collect();
-        let found: Vec<&str> = frame.get_column_names_str();
+        let found: Vec<&str> = frame.columns().iter().map(|column| column.name().as_str()).collect();
         if names != found {
             return Some(format!("{}: columns {found:?}: expected {names:?}", self.name()));
         }

@@ -139,6 +139,9 @@ fn report_fault(source: Source<'_>, fault: &FormatError, findings: &mut Findings
         }
         FormatError::PartDigest { found, expected, .. } => (Kind::Digest, expected.clone(), found.clone()),
         FormatError::Parquet { source, .. } => (Kind::Footer, "a Parquet file".to_owned(), source.to_string()),
+        FormatError::Refused { what, found, expected, .. } => {
+            (Kind::Footer, expected.clone(), format!("{what} is {found}"))
+        }
         FormatError::Column { column, expected, found, .. } => {
             (Kind::Schema, format!("column {column}: {expected}"), found.clone())
         }
