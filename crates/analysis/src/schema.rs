@@ -327,9 +327,7 @@ fn spread() -> Vec<Column> {
 }
 
 fn faults() -> Vec<Column> {
-    vec![
-        text("fault", "what is wrong with it, naming the file and what was expected"),
-    ]
+    vec![text("fault", "what is wrong with it, naming the file and what was expected")]
 }
 
 impl Column {

@@ -9,18 +9,21 @@ use epsiloscope_analysis::{At, EstimateOptions};
 use epsiloscope_moments::Convention;
 use epsiloscope_report::Format;
 
+use crate::analyze::AnalyzeArgs;
 use crate::candidates::CandidatesArgs;
 use crate::compact::CompactArgs;
 use crate::diff::DiffArgs;
 use crate::drift::{DriftArgs, SpreadArgs};
 use crate::estimate::EstimateArgs;
 use crate::histogram::HistogramArgs;
+use crate::schema::SchemaArgs;
 use crate::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
 Examples:
   epsiloscope estimate runs/*                   where ε is worth searching
   epsiloscope estimate runs/* --per tensor      the bounds each tensor would set
+  epsiloscope analyze runs --out analysis       all of it for all runs below, as a data set
   epsiloscope candidates runs/mine              which ε to try, each with its learning rate
   epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
@@ -49,6 +52,8 @@ pub(crate) enum Command {
     Drift(DriftArgs),
     /// Show how bounds of ε differ from seed to seed of one configuration
     Spread(SpreadArgs),
+    /// Bring a data set of all results of all runs up to date
+    Analyze(AnalyzeArgs),
     /// Build gradient magnitude histograms as a table
     Histogram(HistogramArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
@@ -62,6 +67,8 @@ pub(crate) enum Command {
     /// Train a reference network and record it, by the separate program epsiloscope-record
     #[command(disable_help_flag = true)]
     Record(RecordArgs),
+    /// List the columns of every table, of runs and of results
+    Schema(SchemaArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }

@@ -1,5 +1,6 @@
 //! `epsiloscope`: reads recorded runs and says where ε is worth searching.
 
+mod analyze;
 mod args;
 mod candidates;
 mod compact;
@@ -12,6 +13,7 @@ mod inspect;
 mod output;
 mod record;
 mod runs;
+mod schema;
 mod verify;
 
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     };
     let outcome = match args.command {
         Command::Estimate(args) => estimate::run(&args),
+        Command::Analyze(args) => analyze::run(&args),
         Command::Candidates(args) => candidates::run(&args),
         Command::Drift(args) => drift::run(&args),
         Command::Spread(args) => drift::run_spread(&args),
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
         Command::Record(args) => record::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match outcome {

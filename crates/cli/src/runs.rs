@@ -18,10 +18,11 @@ use rayon::prelude::*;
 
 use crate::{FAULT, PARTIAL};
 
-/// What came of the runs that could be read, in the order in which they were named, and the status that says whether
-/// those were all, some or none.
+/// What came of the runs that could be read, in the order in which they were named, what is wrong with the others, and the
+/// status that says whether those were all, some or none.
 pub(crate) struct Outcome<T> {
     pub(crate) results: Vec<T>,
+    pub(crate) faults: Vec<String>,
     pub(crate) status: ExitCode,
 }
 
@@ -46,14 +47,22 @@ pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> an
     progress.finish_and_clear();
     let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
     let answers: Vec<anyhow::Result<T>> = unfound.chain(answers).collect();
-    let n_runs = answers.len();
-    let results: Vec<T> = answers.into_iter().filter_map(|answer| answer.inspect_err(report).ok()).collect();
-    let status = match results.len() {
-        n_results if n_results == n_runs => ExitCode::SUCCESS,
-        0 => ExitCode::from(FAULT),
+    let (mut results, mut faults) = (Vec::new(), Vec::new());
+    for answer in answers {
+        match answer {
+            Ok(result) => results.push(result),
+            Err(fault) => {
+                report(&fault);
+                faults.push(line(&fault));
+            }
+        }
+    }
+    let status = match (results.len(), faults.len()) {
+        (_, 0) => ExitCode::SUCCESS,
+        (0, _) => ExitCode::from(FAULT),
         _ => ExitCode::from(PARTIAL),
     };
-    Outcome { results, status }
+    Outcome { results, faults, status }
 }
 
 /// A panic in a library is the fault of the one run that brought it about.
@@ -78,9 +87,13 @@ fn distinct(mut runs: Vec<anyhow::Result<Run>>) -> Vec<anyhow::Result<Run>> {
 
 /// One line on standard error.
 pub(crate) fn report(fault: &anyhow::Error) {
-    let line = epsiloscope_format::escaped(&format!("{fault:#}"));
     // Nobody is left to tell if standard error is gone.
-    let _ = writeln!(std::io::stderr(), "epsiloscope: {line}");
+    let _ = writeln!(std::io::stderr(), "epsiloscope: {}", line(fault));
+}
+
+/// A fault with its causes.
+fn line(fault: &anyhow::Error) -> String {
+    epsiloscope_format::escaped(&format!("{fault:#}"))
 }
 
 /// Paths as typed, and in place of `-` those that standard input names, one a line.
