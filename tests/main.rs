@@ -6,6 +6,7 @@
     reason = "tests stop where something is off, and numbers are equal to the last bit"
 )]
 
+mod analyze;
 mod cli;
 mod compact;
 mod crafted;

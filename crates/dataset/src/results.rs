@@ -8,7 +8,8 @@ use epsiloscope_analysis::inspect::tensor_table;
 use epsiloscope_analysis::runs::run_row;
 use epsiloscope_analysis::schema::ResultTable;
 use epsiloscope_analysis::{
-    AnalysisError, At, CandidateOptions, Combination, EstimateOptions, HistogramOptions, Scope, Window, histograms,
+    AnalysisError, At, CandidateOptions, Candidates, Combination, Estimate, EstimateOptions, HistogramOptions, Scope,
+    Window, histograms,
 };
 use epsiloscope_format::Run;
 use polars::prelude::*;
@@ -42,7 +43,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The same for a run whose steps have no epochs.
+    /// The same without looking at epochs.
     fn without_epochs(&self) -> Self {
         let mut options = self.clone();
         if options.candidates.estimate.at == At::Epoch {
@@ -52,6 +53,17 @@ impl Options {
             options.histograms.window = Window::Run;
         }
         options
+    }
+}
+
+/// Estimates and candidates; of a run of which nothing is known after its epochs, as one that was interrupted, those after
+/// the last step of which something is.
+fn bounds(run: &Run, options: &Options) -> Result<(Vec<Estimate>, Vec<Candidates>), AnalysisError> {
+    match estimates_and_candidates(run, &options.candidates) {
+        Err(AnalysisError::NotRecorded { .. }) if options.candidates.estimate.at == At::Epoch => {
+            estimates_and_candidates(run, &options.without_epochs().candidates)
+        }
+        found => found,
     }
 }
 
@@ -78,7 +90,7 @@ pub(crate) fn results(run: &Run, options: &Options) -> Result<Vec<(ResultTable, 
     };
     take(tensor_table(run).map(|frame| vec![(ResultTable::Tensors, Ok(frame))]))?;
     take(histograms(run, &options.histograms).map(|found| vec![(ResultTable::Histograms, histogram_table(&found))]))?;
-    take(estimates_and_candidates(run, &options.candidates).map(|(estimates, candidates)| {
+    take(bounds(run, &options).map(|(estimates, candidates)| {
         vec![
             (ResultTable::Estimates, estimate_table(&estimates)),
             (ResultTable::Candidates, candidate_table(&candidates)),
