@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use epsiloscope_format::{FormatError, Run, Table};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use peak_alloc::PeakAlloc;
 
 use crate::resealed::{overwrite, replace_part};
@@ -62,7 +63,7 @@ impl Part {
         reader.try_parse(&bytes::Bytes::from(bytes.clone())).unwrap();
         let metadata = reader.finish().unwrap();
         let chunks = metadata.row_group(0).columns().iter().map(|chunk| chunk.byte_range().0 as usize);
-        let pages = metadata.offset_index().unwrap()[0].iter().flat_map(|column| column.page_locations());
+        let pages = metadata.offset_index().unwrap()[0].iter().flat_map(OffsetIndexMetaData::page_locations);
         let starts = chunks.chain(pages.map(|page| page.offset as usize));
         let headers = starts.map(|start| start..start + 24).collect();
         let (end, len) = (bytes.len() - 8, u32::from_le_bytes(bytes[bytes.len() - 8..][..4].try_into().unwrap()));

@@ -135,7 +135,9 @@ fn reading_a_run_that_grows_shows_whole_steps_and_changes_nothing() {
 fn every_command_takes_folders_patterns_and_urls() {
     let dir = tempfile::tempdir().unwrap();
     let names = ["a/seed-1", "a/seed-2", "b/c/seed-1"];
-    names.iter().for_each(|name| drop(Synthetic::default().write(&dir.path().join(name))));
+    for name in &names {
+        Synthetic::default().write(&dir.path().join(name));
+    }
     let paths: Vec<PathBuf> = names.iter().map(|name| dir.path().join(name)).collect();
     for command in ["estimate", "histogram", "inspect"] {
         let args = |places: &[PathBuf]| {

@@ -171,7 +171,7 @@ mod tests {
             calibration("e", "2", "mlp-adam-1", "mlp-1"),
         ];
         for (n_others, expected) in [(1, None), (2, Some("b")), (3, Some("c")), (4, Some("c")), (5, Some("e"))] {
-            let along = [&[training.clone()], &others[..n_others]].concat();
+            let along = [std::slice::from_ref(&training), &others[..n_others]].concat();
             assert_eq!(drift(&along)[0].calibration.as_ref().map(|from| from.run), expected);
         }
     }

@@ -48,23 +48,14 @@ impl Layout {
 
     /// Writes a table of one run atomically; the partition's name says which run it is.
     pub(crate) fn write(&self, table: ResultTable, run: &str, frame: &DataFrame) -> Result<Written, DataSetError> {
-        self.write_into(&self.partition(table, run), table, &frame.drop("run").unwrap_or_else(|_absent| frame.clone()))
+        check(table, frame);
+        write_into(&self.partition(table, run), table, &frame.drop("run").unwrap_or_else(|_absent| frame.clone()))
     }
 
     /// Writes a table that is about several runs.
     pub(crate) fn write_whole(&self, table: ResultTable, frame: &DataFrame) -> Result<Written, DataSetError> {
-        self.write_into(&self.root.join(table.name()), table, frame)
-    }
-
-    fn write_into(&self, dir: &Path, table: ResultTable, frame: &DataFrame) -> Result<Written, DataSetError> {
-        fs_err::create_dir_all(dir)?;
-        let path = dir.join(PART);
-        let encoded = encode_parquet(frame, &[("epsiloscope.table", table.name().to_owned())]);
-        let bytes = encoded.map_err(|source| DataSetError::Encode { path: path.clone(), source })?;
-        publish(dir, PART, &bytes)
-            .map_err(|fault| std::io::Error::new(fault.kind(), format!("{}: {fault}", path.display())))?;
-        let (name, rows) = (table.name().to_owned(), frame.height() as u64);
-        Ok(Written { table: name, rows, bytes: bytes.len() as u64, digest: digest(&bytes) })
+        check(table, frame);
+        write_into(&self.root.join(table.name()), table, frame)
     }
 
     /// Whether a table of a run is there as it was written, by its length.
@@ -109,6 +100,23 @@ impl Drop for Layout {
         // Where unlocking fails, closing the file is what is left.
         let _ = self.lock.file().unlock();
     }
+}
+
+/// The schema is a promise to readers: whatever breaks it is a bug here, not a fault of the run.
+fn check(table: ResultTable, frame: &DataFrame) {
+    let contradiction = table.contradiction(frame);
+    debug_assert!(contradiction.is_none(), "{contradiction:?}");
+}
+
+fn write_into(dir: &Path, table: ResultTable, frame: &DataFrame) -> Result<Written, DataSetError> {
+    fs_err::create_dir_all(dir)?;
+    let path = dir.join(PART);
+    let encoded = encode_parquet(frame, &[("epsiloscope.table", table.name().to_owned())]);
+    let bytes = encoded.map_err(|source| DataSetError::Encode { path: path.clone(), source })?;
+    publish(dir, PART, &bytes)
+        .map_err(|fault| std::io::Error::new(fault.kind(), format!("{}: {fault}", path.display())))?;
+    let (name, rows) = (table.name().to_owned(), frame.height() as u64);
+    Ok(Written { table: name, rows, bytes: bytes.len() as u64, digest: digest(&bytes) })
 }
 
 /// A run's name as part of a file's: percent-encoded, and where that is too long cut off and told apart by a digest.

@@ -99,8 +99,5 @@ pub(crate) fn results(run: &Run, options: &Options) -> Result<Vec<(ResultTable, 
     let lacks = if lacks.is_empty() { None } else { Some(lacks.join("; ")) };
     let row = row.hstack(&[Column::new("lacks".into(), [lacks])]);
     tables.push((ResultTable::Runs, row.map_err(|source| AnalysisError::Table { run: run.dir().to_owned(), source })?));
-    for (table, frame) in &tables {
-        assert_eq!(table.contradiction(frame), None, "a table of results is what the schema says");
-    }
     Ok(tables)
 }

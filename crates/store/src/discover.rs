@@ -63,13 +63,13 @@ impl Stores {
     fn place<'a>(&mut self, argument: &'a Path) -> Result<Place<'a>, StoreError> {
         let url = argument.to_str().filter(|text| is_url(text));
         if url.is_none() && argument.symlink_metadata().is_ok() {
-            return Ok(Place { argument, pattern: None, folders: Box::new(Directories(argument.to_owned())) });
+            return Ok(Place { argument, folders: Box::new(Directories(argument.to_owned())), pattern: None });
         }
         let (root, pattern) = url.map_or_else(|| pattern::split(argument), split_url);
         let folders = if url.is_some() { self.folders(&root)? } else { Box::new(Directories(root)) };
         let pattern = pattern.map(|text| Pattern::new(&text)).transpose();
         let pattern = pattern.map_err(|source| StoreError::Pattern { pattern: argument.to_owned(), source })?;
-        Ok(Place { argument, pattern, folders })
+        Ok(Place { argument, folders, pattern })
     }
 
     fn folders(&mut self, root: &Path) -> Result<Box<dyn Folders>, StoreError> {

@@ -105,13 +105,13 @@ fn io_fault(url: &Path, source: &object_store::Error) -> io::Error {
     match source {
         NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, format!("{url}: no such object")),
         _ if is_answer("404") => io::Error::new(io::ErrorKind::NotFound, format!("{url}: no such bucket")),
-        PermissionDenied { .. } | Unauthenticated { .. } => denied(url),
-        _ if is_answer("401") || is_answer("403") => denied(url),
+        PermissionDenied { .. } | Unauthenticated { .. } => denied(&url),
+        _ if is_answer("401") || is_answer("403") => denied(&url),
         _ => io::Error::other(format!("{url}: {words}")),
     }
 }
 
-fn denied(url: std::path::Display<'_>) -> io::Error {
+fn denied(url: &std::path::Display<'_>) -> io::Error {
     let reason = format!("{url}: access denied: expected credentials in the environment that may read and list it");
     io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }

@@ -43,7 +43,7 @@ impl Stores {
         let origin = if is_bucket_in_path { url.as_str() } else { &url[..Position::BeforePath] };
         let store = match self.opened.get(origin) {
             Some(store) => Arc::clone(store),
-            None => open(scheme, url).map_err(|fault| refused(&fault))?,
+            None => open(&scheme, url).map_err(|fault| refused(&fault))?,
         };
         self.opened.insert(origin.to_owned(), Arc::clone(&store));
         Ok(Objects { store, runtime: self.runtime()?, root: root.to_owned(), prefix: path, is_listable })
@@ -58,7 +58,7 @@ impl Stores {
     }
 }
 
-fn open(scheme: ObjectStoreScheme, url: &Url) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+fn open(scheme: &ObjectStoreScheme, url: &Url) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
     Ok(match scheme {
         ObjectStoreScheme::AmazonS3 => Arc::new(AmazonS3Builder::from_env().with_url(url.as_str()).build()?),
         ObjectStoreScheme::GoogleCloudStorage => {
