@@ -1,26 +1,4 @@
-//! Estimates as a frame.
-//!
-//! | column | type | meaning |
-//! |---|---|---|
-//! | `run`, `mode`, `status` | text | the run, `calibration` or `monitoring`, `finished` or `unfinished` |
-//! | `optimizer` | text | whose ε, see [`Convention`](epsiloscope_moments::Convention) |
-//! | `step`, `last_step` | integer | after which step; the last complete one |
-//! | `scope`, `name` | text | `tensor`, `layer`, `kind` or `run`, and which; null for the run |
-//! | `combination` | text | `extremes`, `pooled` or `robust`; null for a tensor |
-//! | `search_lower`, `search_upper` | number | the search space, powers of ten |
-//! | `decades` | integer | its width |
-//! | `lower`, `lower_low`, `lower_high` | number | the bound; what it lies between: for certain, or with the stated confidence for a sample; null where the sample cannot tell |
-//! | `lower_boot_low`, `lower_boot_high` | number | bootstrap interval; the bound itself if exact, null if from bins alone |
-//! | `lower_tensor`, `lower_method`, `lower_sample_size` | text, text, integer | which tensor sets it; `exact`, `bins` or `sample`; from how many values |
-//! | `lower_without` | number | what the other tensors would set; null without others |
-//! | `upper…` | | the same of the upper bound |
-//! | `sets` | text | whether tensors of this row set the run's bounds: `lower`, `upper`, `both` or empty; null for the run |
-//! | `tensors`, `left_out` | integer | tensors that set bounds in this row; tensors of the run that set none |
-//! | `numel`, `sample_size`, `zeros`, `non_finite` | integer | elements of those tensors; values ordered, exactly zero, infinite or not a number |
-//! | `method` | text | the least exact of the tensors' methods |
-//! | `percentile`, `confidence`, `beta1`, `beta2` | number | as asked, as recorded |
-//! | `restarted_after` | integer | the step after which the recorder's moments began anew, else null |
-//! | `default_epsilon`, `own_epsilon`, `share_below_own` | number | the optimizer's default ε; the run's own and the share of elements whose critical ε is smaller, null if it was trained with another optimizer |
+//! Estimates as a frame: [`ResultTable::Estimates`](crate::schema::ResultTable::Estimates).
 
 use polars::prelude::*;
 

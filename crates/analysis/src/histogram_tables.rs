@@ -1,17 +1,4 @@
-//! Histograms as a table, a row per bin that is not empty.
-//!
-//! | column | meaning |
-//! |---|---|
-//! | `run` | the run's name |
-//! | `scope` | what the histogram is over: `tensor`, `layer`, `kind` or `run` |
-//! | `name` | the tensor's, layer's or kind's name, null over the run |
-//! | `quantity` | what the magnitudes are of |
-//! | `first_step`, `last_step` | the steps whose counts were added |
-//! | `bin`, `lower`, `upper` | the bin, its edges: `lower <= magnitude < upper` |
-//! | `count` | elements in the bin, over all steps |
-//! | `density` | probability density per decade over the non-zero finite magnitudes: count · bins per decade / Σ count |
-//! | `cumulative` | share of the non-zero finite magnitudes below `upper` |
-//! | `zeros`, `non_finite` | elements of the same tensors and steps that are in no bin |
+//! Histograms as a table, a row per bin that is not empty: [`ResultTable::Histograms`](crate::schema::ResultTable::Histograms).
 //!
 //! The density is that of the gradient magnitude histogram of Silva & Rodriguez (arXiv 2311.11532), on the logarithmic axis.
 
