@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use epsiloscope_analysis::histogram_tables::histogram_table;
 use epsiloscope_analysis::{HistogramOptions, Origin, Scope, Window, histograms};
+use epsiloscope_dataset::partition;
 use epsiloscope_format::{Run, publish};
 use epsiloscope_histogram::bins;
 use epsiloscope_report::encode_parquet;
@@ -117,13 +118,6 @@ fn write_data_set(
     Ok(outcome.status)
 }
 
-/// `run=NAME`, with everything but letters, digits, `.`, `_` and `-` percent-encoded, as hive readers decode it.
-fn partition(run: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-    let encode = |byte: u8| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    format!("run={}", run.bytes().map(encode).collect::<String>())
-}
-
 fn file_list(files: &[(PathBuf, usize, usize)]) -> anyhow::Result<DataFrame> {
     let paths: Vec<String> = files.iter().map(|(path, _, _)| path.display().to_string()).collect();
     let numbers = |name: &str, number: fn(&(PathBuf, usize, usize)) -> usize| {
@@ -131,13 +125,4 @@ fn file_list(files: &[(PathBuf, usize, usize)]) -> anyhow::Result<DataFrame> {
     };
     let columns = [Series::new("file".into(), paths), numbers("rows", |file| file.1), numbers("bytes", |file| file.2)];
     Ok(DataFrame::new_infer_height(columns.map(Into::into).to_vec())?)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_run_can_be_called_anything_without_leaving_its_directory() {
-        assert_eq!(super::partition("r-1"), "run=r-1");
-        assert_eq!(super::partition("../a b"), "run=..%2Fa%20b");
-    }
 }

@@ -67,7 +67,7 @@ impl Layout {
     /// Reads a table of a run back, if it is what was written.
     pub(crate) fn read(&self, run: &str, written: &Written) -> Result<DataFrame, DataSetError> {
         let damaged = |path: &Path, reason: String| DataSetError::Damaged { path: path.to_owned(), reason };
-        let path = self.root.join(&written.table).join(format!("run={}", file_name(run))).join(PART);
+        let path = self.root.join(&written.table).join(partition(run)).join(PART);
         let bytes = fs_err::read(&path)?;
         let found = digest(&bytes);
         if found != written.digest {
@@ -89,9 +89,8 @@ impl Layout {
         self.root.join(".state")
     }
 
-    /// `TABLE/run=NAME`, with everything but letters, digits, `.`, `_` and `-` percent-encoded, as hive readers decode it.
     fn partition(&self, table: ResultTable, run: &str) -> PathBuf {
-        self.root.join(table.name()).join(format!("run={}", file_name(run)))
+        self.root.join(table.name()).join(partition(run))
     }
 }
 
@@ -117,6 +116,18 @@ fn write_into(dir: &Path, table: ResultTable, frame: &DataFrame) -> Result<Writt
         .map_err(|fault| std::io::Error::new(fault.kind(), format!("{}: {fault}", path.display())))?;
     let (name, rows) = (table.name().to_owned(), frame.height() as u64);
     Ok(Written { table: name, rows, bytes: bytes.len() as u64, digest: digest(&bytes) })
+}
+
+/// A run's folder in any table: `run=NAME`, with everything but letters, digits, `.`, `_` and `-` percent-encoded, as hive
+/// readers decode it.
+///
+/// # Examples
+/// ```
+/// assert_eq!(epsiloscope_dataset::partition("r-1"), "run=r-1");
+/// assert_eq!(epsiloscope_dataset::partition("../a b"), "run=..%2Fa%20b");
+/// ```
+pub fn partition(run: &str) -> String {
+    format!("run={}", file_name(run))
 }
 
 /// A run's name as part of a file's: percent-encoded, and where that is too long cut off and told apart by a digest.

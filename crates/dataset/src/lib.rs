@@ -30,5 +30,6 @@ mod state;
 mod update;
 
 pub use error::DataSetError;
+pub use layout::partition;
 pub use results::Options;
 pub use update::{DataSet, Update};
