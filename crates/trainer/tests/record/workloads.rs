@@ -147,7 +147,7 @@ fn accumulated_batches_give_the_gradient_of_their_union() {
         assert!((one - other).abs() < 1e-4 * one, "{one} {other}");
     }
     let values = |run: &epsiloscope_format::Run| -> Vec<f32> {
-        run.magnitudes().flat_map(|batch| batch.unwrap().magnitude).collect()
+        run.magnitudes().flat_map(|batch| batch.unwrap().magnitude.to_vec()).collect()
     };
     for (one, other) in values(&whole).into_iter().zip(values(&parts)) {
         assert!((one - other).abs() < 1e-6 + 1e-3 * one, "{one} {other}");
