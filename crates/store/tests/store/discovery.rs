@@ -131,7 +131,9 @@ fn is_found(run: &str, all: &[String], root: &str, pattern: &str) -> bool {
     let pattern: Vec<&str> = pattern.split('/').filter(|name| !name.is_empty()).collect();
     let is_wanted = pattern.is_empty() || (1..=names.len()).any(|n| matches(&pattern, &names[..n]));
     let is_hidden = names.iter().any(|name| name.starts_with('.'));
-    !is_inside_another && !is_hidden && names.len() <= MAX_DEPTH && is_wanted
+    // The search begins where the pattern does.
+    let n_fixed = pattern.iter().take_while(|name| !name.contains('*')).count();
+    !is_inside_another && !is_hidden && names.len() <= n_fixed + MAX_DEPTH && is_wanted
 }
 
 proptest! {
