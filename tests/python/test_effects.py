@@ -196,7 +196,7 @@ def test_matched_learning_rates_keep_the_median_elements_pace(asked, truth, ran,
 
 
 def test_the_grid_is_the_search_space(every, optimizer):
-    (space,) = analyse("estimate", every, "--optimizer", optimizer)
+    (space,) = analyse("estimate", every, "--optimizer", optimizer, "--combination", "extremes")
     rows = analyse("candidates", every, "--optimizer", optimizer)
     assert rows[0]["role"] in ("own", "default")
     grid = [row["epsilon"] for row in rows[1:]]

@@ -14,18 +14,21 @@ pub(crate) struct Pattern {
     whole: glob::Pattern,
     /// Its names up to the first `**`: a folder that differs in one of them leads nowhere.
     names: Vec<glob::Pattern>,
+    /// Whether it is `**`, which stands for no name as well.
+    is_anything: bool,
 }
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Result<Self, glob::PatternError> {
         let names = text.split('/').take_while(|&name| name != "**").map(glob::Pattern::new);
-        Ok(Self { whole: glob::Pattern::new(text)?, names: names.collect::<Result<_, _>>()? })
+        let names = names.collect::<Result<_, _>>()?;
+        Ok(Self { whole: glob::Pattern::new(text)?, names, is_anything: text.split('/').all(|name| name == "**") })
     }
 
-    /// Whether a folder matches, or one that it is in; a pattern always stands for a name or more.
+    /// Whether a folder matches, or one that it is in; a pattern stands for a name or more, unless it is `**`.
     pub(crate) fn accepts(&self, folder: &Path) -> bool {
         let mut named = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty());
-        named.any(|folder| self.whole.matches_path_with(folder, OPTIONS))
+        self.is_anything || named.any(|folder| self.whole.matches_path_with(folder, OPTIONS))
     }
 
     /// Whether a folder may hold, at whatever depth, one that matches.

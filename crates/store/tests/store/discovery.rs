@@ -1,6 +1,6 @@
 //! What arguments lead to: a table of cases, and random trees against a slow model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use epsiloscope_store::{MAX_DEPTH, MAX_ENTRIES};
 use proptest::prelude::*;
@@ -121,19 +121,20 @@ fn matches(pattern: &[&str], names: &[&str]) -> bool {
     }
 }
 
-/// Whether a run is found from a root, by the rules alone.
+/// Whether a run is found from a root, by the rules alone. The search begins where the pattern does.
 fn is_found(run: &str, all: &[String], root: &str, pattern: &str) -> bool {
-    let below = |run: &str| Path::new(run).strip_prefix(root).ok().map(|path| path.display().to_string());
-    let Some(relative) = below(run) else { return false };
-    let names: Vec<&str> = relative.split('/').filter(|name| !name.is_empty()).collect();
-    let is_inside_another =
-        all.iter().any(|other| other != run && Path::new(run).starts_with(other) && Path::new(other).starts_with(root));
     let pattern: Vec<&str> = pattern.split('/').filter(|name| !name.is_empty()).collect();
-    let is_wanted = pattern.is_empty() || (1..=names.len()).any(|n| matches(&pattern, &names[..n]));
-    let is_hidden = names.iter().any(|name| name.starts_with('.'));
-    // The search begins where the pattern does.
     let n_fixed = pattern.iter().take_while(|name| !name.contains('*')).count();
-    !is_inside_another && !is_hidden && names.len() <= n_fixed + MAX_DEPTH && is_wanted
+    let (fixed, pattern) = pattern.split_at(n_fixed);
+    let start = fixed.iter().fold(PathBuf::from(root), |start, name| start.join(name));
+    let Ok(relative) = Path::new(run).strip_prefix(&start) else { return false };
+    let names: Vec<&str> = relative.iter().filter_map(|name| name.to_str()).collect();
+    let is_inside_another = all
+        .iter()
+        .any(|other| other != run && Path::new(run).starts_with(other) && Path::new(other).starts_with(&start));
+    let is_wanted = pattern.is_empty() || (0..=names.len()).any(|n| matches(pattern, &names[..n]));
+    let is_hidden = names.iter().any(|name| name.starts_with('.'));
+    !is_inside_another && !is_hidden && names.len() <= MAX_DEPTH && is_wanted
 }
 
 proptest! {
