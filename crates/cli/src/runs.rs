@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::anyhow;
 use epsiloscope_format::{Run, Storage};
@@ -42,7 +42,7 @@ pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> an
         progress.inc(1);
         answer
     };
-    let answers: Vec<anyhow::Result<T>> = distinct(runs).into_par_iter().map(answer).collect();
+    let answers: Vec<anyhow::Result<T>> = map_some_at_a_time(distinct(runs), answer);
     std::panic::set_hook(hook);
     progress.finish_and_clear();
     let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
@@ -63,6 +63,34 @@ pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> an
         _ => ExitCode::from(PARTIAL),
     };
     Outcome { results, faults, status }
+}
+
+/// Applies some work to every item, on as many threads as there are cores; results come in the order of the items.
+///
+/// Not by rayon: there a thread that waits for the parts of one run takes up another run meanwhile, and a third within that,
+/// so that memory grows with the number of runs.
+fn map_some_at_a_time<T: Send, U: Send>(items: Vec<T>, work: impl Fn(T) -> U + Sync) -> Vec<U> {
+    let items = Mutex::new(items.into_iter().enumerate());
+    let done = Mutex::new(BTreeMap::new());
+    let take_turns = || {
+        loop {
+            // Bound to a name, or the lock would be held while the item is worked on.
+            let next = locked(&items).next();
+            let Some((index, item)) = next else { break };
+            let result = work(item);
+            locked(&done).insert(index, result);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _thread in 0..rayon::current_num_threads() {
+            scope.spawn(take_turns);
+        }
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A panic in a library is the fault of the one run that brought it about.
