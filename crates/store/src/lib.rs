@@ -1,6 +1,6 @@
 //! Where runs are: found under paths, patterns and URLs, read from this machine or from object stores.
 //!
-//! - [`discover`] turns what was typed into runs: run directories, folders that contain some at any depth, patterns,
+//! - [`discover()`] turns what was typed into runs: run directories, folders that contain some at any depth, patterns,
 //!   and the same under `s3://`, `gs://`, `az://` and `https://`. What it finds is a [`Storage`] each, for
 //!   [`Run::open_in`](epsiloscope_format::Run::open_in).
 //! - [`Objects`]: a run in an object store, read by as few requests as there are files: none is ever listed or looked at
