@@ -74,7 +74,7 @@ fn options(args: &AnalyzeArgs) -> Options {
     options
 }
 
-/// `3 runs computed (1,204 rows, 88 kB), 12 unchanged, 1 fault`
+/// `3 runs computed (1204 rows, 88000 bytes), 12 unchanged, 1 not answered, see table faults`
 fn summary(answers: &[Answer], n_faults: usize) -> String {
     let n_unchanged = answers.iter().filter(|(_, update)| *update == Update::Unchanged).count();
     let (rows, bytes) = answers.iter().map(|(_, update)| size(*update)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));

@@ -4,11 +4,10 @@ use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 
 use epsiloscope_analysis::schema::ResultTable;
-use epsiloscope_format::publish;
+use epsiloscope_format::{digest, publish};
 use epsiloscope_report::{decode_parquet, encode_parquet};
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash3_128;
 
 use crate::error::DataSetError;
 
@@ -148,11 +147,6 @@ pub(crate) fn file_name(run: &str) -> String {
         name.push_str(&piece);
     }
     format!("{name}-{digest}")
-}
-
-/// XXH3, 128 bits, in hexadecimal: tells whether something changed, not who changed it.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    format!("{:032x}", XxHash3_128::oneshot(bytes))
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@
 
 use std::path::PathBuf;
 
-use epsiloscope_format::publish;
+use epsiloscope_format::{digest, publish};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataSetError;
-use crate::layout::{Layout, Written, digest, file_name};
+use crate::layout::{Layout, Written, file_name};
 
 /// What a run's results came from and went into.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use epsiloscope_analysis::schema::ResultTable;
-use epsiloscope_format::Run;
+use epsiloscope_format::{Run, digest};
 use polars::prelude::DataFrame;
 
 use crate::error::DataSetError;
-use crate::layout::{Layout, Written, digest};
+use crate::layout::{Layout, Written};
 use crate::results::{Options, results};
 use crate::state::State;
 

@@ -85,7 +85,7 @@ pub use manifest::{
     OptimizerSettings, Ranks, Resumption, Software, Status, StepRange, TableTotals, TensorInfo, Totals, now,
 };
 pub use part_reader::Part;
-pub use parts::PartEntry;
+pub use parts::{PartEntry, digest};
 pub use publish::publish;
 pub use reader::Run;
 pub use record::{Elements, Observation, Sample, StepRecord, StepScalars};

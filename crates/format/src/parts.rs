@@ -111,7 +111,7 @@ impl PartEntry {
 }
 
 /// The digest by which bytes are recognised: integrity, not authenticity.
-pub(crate) fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     format!("{:032x}", XxHash3_128::oneshot(bytes))
 }
 
