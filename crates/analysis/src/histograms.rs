@@ -160,7 +160,9 @@ impl<'a> Plan<'a> {
         let mut counter = Counter::new();
         for same in segments.chunk_by(|(key, _), (next, _)| key == next) {
             let (Some((key, first)), Some((_, last))) = (same.first(), same.last()) else { continue };
-            same.iter().for_each(|(_, segment)| counter.count(&values.magnitude[segment.rows.clone()]));
+            for (_, segment) in same {
+                counter.count(&values.magnitude[segment.rows.clone()]);
+            }
             counts.add(*key, Counted { first_step: first.step, last_step: last.step, histogram: counter.take() });
         }
         Ok(())

@@ -187,7 +187,7 @@ fn names(column: &str, mut plain: &[u8], n: usize, find: impl Fn(&str) -> Option
     for _ in 0..n {
         let len = plain.split_off(..4).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes);
         let name = len.and_then(|len| plain.split_off(..len as usize)).ok_or("fewer names than the page says")?;
-        let name = str::from_utf8(name).map_err(|_| "a name that is no text")?;
+        let name = str::from_utf8(name).ok().ok_or("a name that is no text")?;
         let index = find(name).ok_or_else(|| Fault(format!("{column} {name:?} is not in the manifest")))?;
         found.push(index as u32);
     }
@@ -293,7 +293,7 @@ mod tests {
             page_rows in 8usize..400,
         ) {
             let rows = runs.iter().enumerate().flat_map(|(index, &(step, tensor, quantity, n, has_nulls))| {
-                let magnitude = move |row: usize| (!has_nulls || row % 3 > 0).then_some((index * 40 + row) as f32);
+                let magnitude = move |row: usize| (!has_nulls || !row.is_multiple_of(3)).then_some((index * 40 + row) as f32);
                 (0..n).map(move |row| (step, tensor, quantity, magnitude(row)))
             });
             let rows: Vec<Row> = rows.collect();
