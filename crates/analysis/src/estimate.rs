@@ -27,6 +27,7 @@ use crate::error::AnalysisError;
 use crate::grouping::{Group, Grouping, Kind, Scope};
 use crate::pooled::pooled;
 use crate::replay::not_recorded;
+use crate::search_grid::power_of_ten;
 use crate::tensor_bounds::{Side, tensor_bounds};
 
 /// A bias whose upper bound lies so many decades of gradients below that of the tensors above looks like rounding noise.
@@ -215,6 +216,12 @@ impl SearchSpace {
     /// The exponents k of the search space `[10^k_lower, 10^k_upper]`.
     pub fn exponents(&self) -> (i32, i32) {
         (nearest_power(self.lower.bound.value), nearest_power(self.upper.bound.value))
+    }
+
+    /// The ends of the search space, powers of ten.
+    pub fn ends(&self) -> (f64, f64) {
+        let (lower, upper) = self.exponents();
+        (power_of_ten(lower), power_of_ten(upper))
     }
 }
 

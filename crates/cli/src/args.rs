@@ -15,6 +15,7 @@ use crate::compact::CompactArgs;
 use crate::diff::DiffArgs;
 use crate::drift::{DriftArgs, SpreadArgs};
 use crate::estimate::EstimateArgs;
+use crate::export::ExportArgs;
 use crate::histogram::HistogramArgs;
 use crate::schema::SchemaArgs;
 use crate::verify::VerifyArgs;
@@ -25,6 +26,7 @@ Examples:
   epsiloscope estimate runs/* --per tensor      the bounds each tensor would set
   epsiloscope analyze runs --out analysis       all of it for all runs below, as a data set
   epsiloscope candidates runs/mine              which ε to try, each with its learning rate
+  epsiloscope export runs/mine --to optuna      the search space as Optuna, Ray Tune, W&B and others read it
   epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     Histogram(HistogramArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
+    /// Write the search space of ε for Optuna, Ray Tune, W&B and others
+    Export(ExportArgs),
     /// Say how far the magnitudes of two runs lie apart
     Diff(DiffArgs),
     /// Check runs: files, digests, rows and sums; repairs nothing
@@ -102,6 +106,11 @@ pub(crate) struct WhoseArgs {
 }
 
 impl WhoseArgs {
+    /// The optimizers that were named.
+    pub(crate) fn asked(&self) -> &[Convention] {
+        &self.optimizer
+    }
+
     /// Estimates after some steps, everything else as usual.
     pub(crate) fn options(&self, at: At) -> EstimateOptions {
         let usual = EstimateOptions::default();

@@ -8,6 +8,7 @@ mod completions;
 mod diff;
 mod drift;
 mod estimate;
+mod export;
 mod histogram;
 mod inspect;
 mod output;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Spread(args) => drift::run_spread(&args),
         Command::Histogram(args) => histogram::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),

@@ -76,6 +76,15 @@ impl Convention {
         self.name
     }
 
+    /// What its package calls ε.
+    pub fn parameter(self) -> &'static str {
+        match self.name {
+            "optax-eps-root" => "eps_root",
+            "keras-adam" | "tf-rmsprop" => "epsilon",
+            _ => "eps",
+        }
+    }
+
     /// ε where nobody sets it.
     pub fn default_epsilon(self) -> f64 {
         self.default_epsilon
