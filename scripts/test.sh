@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 eval "$(scripts/libtorch.sh)"
 python=.venv/bin/python
 [[ -x $python ]] || python3 -m venv .venv
-modules='adabelief_pytorch, boto3, duckdb, moto.server, numpy, polars, pyarrow, pytest, scipy, torch, torch_optimizer'
+modules='adabelief_pytorch, ax, boto3, ConfigSpace, duckdb, hyperopt, keras_tuner, moto.server, nevergrad, numpy, optuna, polars, pyarrow, pytest, ray, scipy, torch, torch_optimizer'
 if ! "$python" -c "import $modules" 2>/dev/null; then
     "$python" -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 fi
@@ -17,6 +17,8 @@ fi
 command -v strace >/dev/null || { apt-get install --yes --quiet strace || true; } >/dev/null 2>&1
 # Threads that wait by spinning slow each other down on a busy machine.
 export OMP_WAIT_POLICY=passive
+# Keras otherwise looks for TensorFlow.
+export KERAS_BACKEND=torch
 
 cargo test --locked --workspace
 cargo build --locked --workspace --bins --examples
