@@ -12,6 +12,7 @@ mod histogram;
 mod inspect;
 mod output;
 mod record;
+mod report;
 mod runs;
 mod schema;
 mod verify;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Spread(args) => drift::run_spread(&args),
         Command::Histogram(args) => histogram::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),

@@ -24,6 +24,30 @@ pub fn write_verdict(estimates: &[Estimate], out: &mut dyn Write) -> io::Result<
     Ok(())
 }
 
+/// The search space in one sentence, with what sets it and what the run's own ε does.
+pub fn verdict_sentence(estimate: &Estimate) -> String {
+    let (lower, upper) = estimate.exponents();
+    let decades = if estimate.decades() == 1 { "decade" } else { "decades" };
+    let own = estimate
+        .own
+        .map_or_else(|| format!("its default is {}.", magnitude(estimate.optimizer.default_epsilon())), own_epsilon);
+    format!(
+        "search ε of {} in [{}, {}], {} {decades}, as {} and {} set it; {own}",
+        estimate.optimizer,
+        power(lower),
+        power(upper),
+        estimate.decades(),
+        escaped(&estimate.lower.tensor),
+        escaped(&estimate.upper.tensor),
+    )
+}
+
+/// What to know about some estimates of one step each: what they rest on, what alone sets a bound, what is left out.
+pub fn verdict_notes(estimates: &[Estimate]) -> Vec<String> {
+    let each: Vec<&Estimate> = estimates.iter().collect();
+    bases(&each).into_iter().chain(estimates.iter().flat_map(notes)).collect()
+}
+
 fn is_same_but_for_step(one: &Estimate, next: &Estimate) -> bool {
     one.run == next.run && one.optimizer == next.optimizer
 }
