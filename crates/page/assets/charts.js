@@ -49,9 +49,17 @@ function placeMark(chart, axis, value, [least, greatest]) {
 
 const GRID = { left: 62, right: 52, top: 22, bottom: 46 };
 
+/** Many decades are labelled by twos, so that their ends are even. */
+const MANY_DECADES = 9;
+
+function wholeDecades(least, greatest) {
+  const [low, high] = [Math.floor(least), Math.ceil(greatest)];
+  return high - low > MANY_DECADES ? [2 * Math.floor(low / 2), 2 * Math.ceil(high / 2)] : [low, high];
+}
+
 function logAxis(name, [min, max], extra = {}) {
   return axisOf(name, {
-    min, max, interval: max - min > 9 ? 2 : 1, ...extra,
+    min, max, interval: max - min > 2 * MANY_DECADES ? 4 : max - min > MANY_DECADES ? 2 : 1, ...extra,
     axisLabel: { formatter: (value) => (Number.isInteger(value) ? powerLabel(value) : ''), hideOverlap: true, ...extra.axisLabel },
   });
 }
@@ -65,13 +73,17 @@ function axisOf(name, extra = {}) {
   };
 }
 
-/** The search space as a band over an axis, from the magnitudes that its ends compete with. */
-function searchBand(axis, [lower, upper]) {
+/** The search space as a band along an axis; if the axis' ends are given, what lies outside is veiled as well. */
+function searchBand(axis, [lower, upper], ends = null) {
   const name = axis === 'x' ? 'xAxis' : 'yAxis';
+  const veil = { itemStyle: { color: color('veil'), borderWidth: 0 }, label: { show: false } };
+  const outside = ends === null ? [] : [[{ ...veil, [name]: ends[0] }, { [name]: lower }], [{ ...veil, [name]: upper }, { [name]: ends[1] }]];
+  const band = ends === null ? color('band') : 'transparent';
+  const label = ends === null ? {} : { backgroundColor: color('surface'), padding: [2, 5], borderRadius: 4 };
   return {
-    silent: true, animation: false, itemStyle: { color: color('band'), borderColor: color('band-edge'), borderWidth: 1, borderType: [5, 4] },
-    label: { show: true, position: axis === 'x' ? 'insideTop' : 'insideTopLeft', color: color('band-text'), fontSize: 11, fontWeight: 600 },
-    data: [[{ name: 'search space', [name]: lower }, { [name]: upper }]],
+    z: 4, silent: true, animation: false, itemStyle: { color: band, borderColor: color('band-edge'), borderWidth: 1.2, borderType: [5, 4] },
+    label: { show: true, position: axis === 'x' ? 'insideTop' : 'insideTopLeft', color: color('band-text'), fontSize: 11, fontWeight: 600, ...label },
+    data: [...outside, [{ name: 'search space', [name]: lower }, { [name]: upper }]],
   };
 }
 
@@ -85,7 +97,7 @@ function namedLines(axis, lines) {
   return {
     silent: true, symbol: 'none', animation: false,
     lineStyle: { color: color('muted'), type: 'dotted', width: 1.5 },
-    label: { color: color('muted'), fontSize: 11, position: axis === 'x' ? 'insideEndTop' : 'insideStartTop', formatter: ({ name }) => name },
+    label: { color: color('muted'), fontSize: 11, position: 'insideEndTop', formatter: ({ name }) => name },
     data: lines.map(([name, value]) => ({ name, [axis === 'x' ? 'xAxis' : 'yAxis']: value })),
   };
 }
@@ -103,7 +115,7 @@ function linear(hex, share) {
 function densityColor() {
   const viridis = ['#440154', '#472d7b', '#3b528b', '#2c728e', '#21918c', '#28ae80', '#5ec962', '#addc30', '#fde725'];
   const stops = isDark() ? viridis : [...viridis].reverse();
-  const table = Array.from({ length: 256 }, (_, index) => linear(stops, index / 255));
+  const table = Array.from({ length: 256 }, (_, index) => [...linear(stops, index / 255).map(Math.round), 255]);
   return (share) => table[Math.round(clamp(share, 0, 1) * 255)];
 }
 

@@ -79,7 +79,7 @@ function paintThumb(canvas, run) {
     const most = Math.max(...column.counts);
     column.counts.forEach((count, offset) => {
       if (count === 0) return;
-      context.fillStyle = `rgb(${colors(Math.sqrt(count / most)).map(Math.round).join(',')})`;
+      context.fillStyle = `rgb(${colors(Math.sqrt(count / most)).join(',')})`;
       const bottom = THUMB.height - ((column.first + offset) / binsPerDecade - least) * scale;
       context.fillRect(index * width, bottom - scale / binsPerDecade, width + 0.5, scale / binsPerDecade + 0.5);
     });

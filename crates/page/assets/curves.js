@@ -62,7 +62,7 @@ function regimeZones(all, [least, greatest]) {
   const zone = (name, index) => [
     { name, xAxis: ends[index], itemStyle: { color: index === 1 ? color('zone') : 'transparent' } }, { xAxis: ends[index + 1] },
   ];
-  const isWide = (_, index) => ends[index + 1] - ends[index] > (greatest - least) / 9;
+  const isWide = (_, index) => ends[index + 1] - ends[index] > (greatest - least) / 7;
   return {
     silent: true, animation: false, label: { position: 'insideTop', color: color('muted'), fontSize: 11 },
     data: REGIME_NAMES.map(zone).filter(isWide),
@@ -86,7 +86,7 @@ function drawRates() {
   const [low, median, high] = ['low', 'median', 'high'].map((of) => along((epsilon) => ratesAt(answer, part, epsilon)[of]));
   const sgd = along((epsilon) => sgdRate(answer, epsilon) / answer.taken);
   const values = [low, median, high].flatMap((line) => line.map(([, value]) => value)).filter(Number.isFinite);
-  const yRange = [Math.floor(Math.min(...values)), Math.ceil(Math.max(...values))];
+  const yRange = wholeDecades(Math.min(...values), Math.max(...values));
   draw(chart, {
     grid: GRID,
     xAxis: logAxis(`ε of ${answer.optimizer}`, range),

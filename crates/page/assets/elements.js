@@ -23,8 +23,10 @@ function filled(node, attributes, children) {
   return node;
 }
 
-function setText(id, text) {
+/** Sets a text in which no exponent is torn from its number at the end of a line. */
+function setText(id, words) {
   const node = byId(id);
+  const text = node.matches('h1, .caption, .eyebrow') ? words.replace(/e-(?=\d)/g, 'e-\u2060') : words;
   if (node.textContent !== text) node.textContent = text;
 }
 

@@ -1,6 +1,7 @@
 // Magnitudes through training: one column per window of steps, one row per bin, the density as colour.
 
-const MAX_PIXELS = 1400;
+/** Of the picture; columns and rows are told apart by whole pixels, for it is scaled smoothly. */
+const PICTURE = { width: 1200, height: 600 };
 
 /** The shown magnitudes in the form of the heat map; null if there are none. */
 function heatmapModel() {
@@ -29,6 +30,7 @@ function windowSpans(windows) {
 function drawHeatmap() {
   const chart = chartIn('heatmap');
   const [answer, model] = [currentAnswer(), heatmapModel()];
+  chart.model = model;
   const what = isGradientShown() ? 'gradient magnitude' : `critical ε of ${answer?.optimizer}`;
   setText('heatmap-title', `${what[0].toUpperCase()}${what.slice(1)} through training`);
   byId('heatmap-legend').hidden = model === null;
@@ -50,7 +52,7 @@ function drawHeatmap() {
       ...(isBySteps ? {} : { interval: Math.ceil(windows.length / 12) }),
       axisLabel: { hideOverlap: true, formatter: (value) => columnLabel(value, isBySteps, windows), ...(isBySteps ? {} : { align: 'left' }) },
     }),
-    yAxis: logAxis(isGradientShown() ? 'magnitude |g| (loss per unit of parameter)' : 'critical ε', range, { nameGap: 42 }),
+    yAxis: logAxis(isGradientShown() ? '|g| (loss per unit of parameter)' : 'critical ε', range, { nameGap: 42 }),
     series: [{
       type: 'custom', clip: true, silent: true, data: [0],
       renderItem: (_, api) => {
@@ -58,7 +60,9 @@ function drawHeatmap() {
         const [right, bottom] = api.coord([span[1], corner[0]]);
         return { type: 'image', style: { image, x: left, y: top, width: right - left, height: bottom - top } };
       },
-      markArea: answer === null ? undefined : searchBand('y', searchExponents(answer)),
+    }, {
+      type: 'line', data: [], z: 5,
+      markArea: answer === null ? undefined : searchBand('y', searchExponents(answer), range),
       markLine: namedLines('y', referenceLines(answer)),
     }, ...chosenWindow(spans)],
   });
@@ -80,7 +84,7 @@ function columnLabel(value, isBySteps, windows) {
 function magnitudeRange(model, answer) {
   const ends = [model.first / model.binsPerDecade, model.end / model.binsPerDecade];
   if (answer !== null) ends.push(...searchExponents(answer), ...referenceLines(answer).map(([, value]) => value));
-  return [Math.floor(Math.min(...ends)), Math.ceil(Math.max(...ends))];
+  return wholeDecades(Math.min(...ends), Math.max(...ends));
 }
 
 /** The run's own ε, or the default of another optimizer. */
@@ -96,14 +100,15 @@ function chosenWindow(spans) {
   if (state.window === null || !spans[state.window]) return [];
   const [start, end] = spans[state.window];
   const style = { color: 'transparent', borderColor: color('text'), borderWidth: 1.5 };
-  return [{ type: 'line', data: [], markArea: { silent: true, animation: false, itemStyle: style, data: [[{ xAxis: start }, { xAxis: end }]] } }];
+  return [{ type: 'line', data: [], z: 6, markArea: { silent: true, animation: false, itemStyle: style, data: [[{ xAxis: start }, { xAxis: end }]] } }];
 }
 
 function heatmapImage(model) {
   const canvas = document.createElement('canvas');
   const [start, stop] = model.span;
-  canvas.width = Math.min(MAX_PIXELS, model.isBySteps ? Math.max(stop - start, 1) : model.windows.length);
-  canvas.height = model.end - model.first;
+  const rowHeight = Math.ceil(PICTURE.height / (model.end - model.first));
+  canvas.width = PICTURE.width;
+  canvas.height = (model.end - model.first) * rowHeight;
   const context = canvas.getContext('2d');
   const pixels = context.createImageData(canvas.width, canvas.height);
   const colors = densityColor();
@@ -111,20 +116,20 @@ function heatmapImage(model) {
   for (let x = 0; x < canvas.width; x += 1) {
     const place = start + ((x + 0.5) * (stop - start)) / canvas.width;
     while (window + 1 < model.spans.length && model.spans[window][1] < place) window += 1;
-    if (model.spans[window][0] <= place) paintColumn(pixels, x, model, model.columns[window], colors);
+    if (model.spans[window][0] <= place) paintColumn(pixels, x, rowHeight, model, model.columns[window], colors);
   }
   context.putImageData(pixels, 0, 0);
   return canvas;
 }
 
-function paintColumn(pixels, x, model, column, colors) {
+function paintColumn(pixels, x, rowHeight, model, column, colors) {
   const scale = model.binsPerDecade / column.total / model.most;
   column.counts.forEach((count, index) => {
     if (count === 0) return;
-    const y = model.end - 1 - column.first - index;
+    const top = (model.end - 1 - column.first - index) * rowHeight;
     // The root brings out the tails, where the bounds lie.
-    const [red, green, blue] = colors(Math.sqrt(count * scale));
-    pixels.data.set([red, green, blue, 255], 4 * (y * pixels.width + x));
+    const color = colors(Math.sqrt(count * scale));
+    for (let y = top; y < top + rowHeight; y += 1) pixels.data.set(color, 4 * (y * pixels.width + x));
   });
 }
 
@@ -133,7 +138,7 @@ function drawScale() {
   const context = canvas.getContext('2d');
   const colors = densityColor();
   for (let x = 0; x < canvas.width; x += 1) {
-    context.fillStyle = `rgb(${colors(Math.sqrt(x / canvas.width)).map(Math.round).join(',')})`;
+    context.fillStyle = `rgb(${colors(Math.sqrt(x / canvas.width)).join(',')})`;
     context.fillRect(x, 0, 1, canvas.height);
   }
 }

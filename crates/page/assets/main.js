@@ -88,7 +88,7 @@ function exactness(run, answer) {
     return `Histograms of ${quantity.name}: over all tensors in ${windows(all)}, per tensor, layer and kind in ${windows(tensors)}. Merged counts are exact sums.`;
   };
   return [
-    ...run.quantities.map(ofQuantity),
+    ...run.quantities.filter(({ name }) => name === (isGradientShown() ? 'gradient' : answer?.quantity)).map(ofQuantity),
     ...(run.is_sample ? ['Histograms are of the recorded sample of elements, the same ones at every step.'] : []),
     `ε stands at edges of bins, ${answer !== null && answer.is_inside_root ? 20 : 40} to a decade, where shares are exact counts: nothing is interpolated. Curves are straight between edges.`,
     'Elements without any gradient other than zero have no critical ε and are left out of shares.',
@@ -185,12 +185,12 @@ function listenToCharts() {
   const heatmap = chartIn('heatmap');
   const at = ({ offsetX, offsetY }) => [offsetX, offsetY];
   heatmap.drawn.getZr().on('click', (event) => {
-    const model = heatmapModel();
+    const { model } = heatmap;
     const window = model === null ? null : windowAt(heatmap, model, at(event));
     if (window !== null) chooseWindow(window === state.window ? null : window);
   });
   heatmap.drawn.getZr().on('mousemove', (event) => {
-    const model = heatmapModel();
+    const { model } = heatmap;
     setText('heatmap-readout', model === null ? '' : readHeatmap(heatmap, model, at(event)));
   });
   for (const id of ['response', 'rates']) {

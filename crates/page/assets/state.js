@@ -69,8 +69,8 @@ function epsilonRange() {
     const ends = ready.flatMap((tensor) => [tensor.first * stride, (tensor.first + tensor.below.length) * stride]);
     const known = [answer.reference_epsilon, answer.default_epsilon, ...answer.trial].filter((epsilon) => epsilon > 0);
     ends.push(...known.map((epsilon) => Math.log10(epsilon) * BINS_PER_DECADE));
-    // Whole decades around all of them.
-    answer.range = [Math.floor(Math.min(...ends) / 40) * 40, Math.ceil(Math.max(...ends) / 40) * 40];
+    const exponents = ends.map((edge) => edge / BINS_PER_DECADE);
+    answer.range = wholeDecades(Math.min(...exponents), Math.max(...exponents)).map((exponent) => exponent * BINS_PER_DECADE);
   }
   return answer.range;
 }

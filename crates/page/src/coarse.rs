@@ -21,7 +21,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { windows: 240, run_counts: 600_000, tensor_counts: 1_600_000, tensor_histograms: 24_000 }
+        Self { windows: 240, run_counts: 800_000, tensor_counts: 2_400_000, tensor_histograms: 24_000 }
     }
 }
 
@@ -99,6 +99,21 @@ impl Series {
         let wider = |histogram: Histogram| histogram.coarsened(bins_per_decade).expect("each number divides the last");
         let of_group = |cells: Vec<Option<Histogram>>| cells.into_iter().map(|cell| cell.map(wider)).collect();
         Self { bins_per_decade, groups: self.groups.into_iter().map(of_group).collect(), ..self }
+    }
+
+    /// Each as fine as its share of a number of counts allows; what small ones leave goes to the greater.
+    pub(crate) fn all_within(series: Vec<Self>, n_counts: usize) -> Vec<Self> {
+        let mut order: Vec<usize> = (0..series.len()).collect();
+        order.sort_by_key(|&index| series[index].n_counts());
+        let mut left = n_counts;
+        let mut within: Vec<Option<Self>> = series.into_iter().map(Some).collect();
+        for (rank, &index) in order.iter().enumerate() {
+            let share = left / (order.len() - rank);
+            let fitted = within[index].take().map(|series| series.within(share));
+            left -= fitted.as_ref().map_or(0, Self::n_counts).min(left);
+            within[index] = fitted;
+        }
+        within.into_iter().flatten().collect()
     }
 
     /// Bins between the first and the last that are not empty, of every histogram.

@@ -33,7 +33,8 @@ pub(crate) fn quantities(run: &Run, asked: Option<Window>, budget: Budget) -> Re
     let manifest = run.manifest();
     let (n_tensors, n_quantities) = (manifest.tensors.len().max(1), manifest.quantities.len().max(1));
     // Each window of tensors is a number of the run's windows, so that their sums agree.
-    let n_merged = budget.windows.div_ceil((budget.tensor_histograms / n_tensors / n_quantities).max(1));
+    let n_windows = budget.windows.min(n_recorded(run) as usize);
+    let n_merged = n_windows.div_ceil((budget.tensor_histograms / n_tensors / n_quantities).max(1));
     let windows = asked.unwrap_or_else(|| every(run, budget.windows, 1));
     let windows_of_tensors = asked.unwrap_or_else(|| every(run, budget.windows, n_merged as i64));
     let of_run = of_scope(run, Scope::Run, windows)?;
@@ -42,23 +43,25 @@ pub(crate) fn quantities(run: &Run, asked: Option<Window>, budget: Budget) -> Re
     let groups = grouping.groups(Scope::Tensor);
     let tensor = |name: &Option<String>| groups.binary_search_by(|group| group.name.cmp(name)).ok();
     let splits = [windows.split(run)?, windows_of_tensors.split(run)?];
-    let quantity = |name: &String| {
+    let (mut all, mut each) = (Vec::new(), Vec::new());
+    for name in &manifest.quantities {
         let placed = |of: &ScopeHistogram, group, split: usize| -> Option<Placed> {
             let window = splits[split].of_step(of.first_step).filter(|_| of.quantity == *name)?;
             Some((group, window, (of.first_step, of.last_step), of.histogram.clone()))
         };
-        let all = Series::new(1, of_run.iter().filter_map(|of| placed(of, 0, 0)));
         let place = |of: &ScopeHistogram| placed(of, groups[tensor(&of.name)?].tensors[0], 1);
-        let each = Series::new(manifest.tensors.len(), of_tensors.iter().filter_map(place));
-        let n_too_many = all.windows.len().div_ceil(budget.windows).max(1);
-        let all = all.with_windows_merged(n_too_many).within(budget.run_counts / n_quantities);
-        (!all.windows.is_empty()).then(|| Quantity {
-            name: name.clone(),
-            run: all.into(),
-            tensors: each.within(budget.tensor_counts / n_quantities).into(),
-        })
-    };
-    Ok(manifest.quantities.iter().filter_map(quantity).collect())
+        let of_quantity = Series::new(1, of_run.iter().filter_map(|of| placed(of, 0, 0)));
+        let n_too_many = of_quantity.windows.len().div_ceil(budget.windows).max(1);
+        all.push(of_quantity.with_windows_merged(n_too_many));
+        each.push(Series::new(manifest.tensors.len(), of_tensors.iter().filter_map(place)));
+    }
+    let all = Series::all_within(all, budget.run_counts);
+    let each = Series::all_within(each, budget.tensor_counts);
+    let named = manifest.quantities.iter().zip(all.into_iter().zip(each));
+    let counted = named.filter(|(_, (all, _))| !all.windows.is_empty());
+    Ok(counted
+        .map(|(name, (all, each))| Quantity { name: name.clone(), run: all.into(), tensors: each.into() })
+        .collect())
 }
 
 fn of_scope(run: &Run, scope: Scope, window: Window) -> Result<Vec<ScopeHistogram>, AnalysisError> {
@@ -67,10 +70,17 @@ fn of_scope(run: &Run, scope: Scope, window: Window) -> Result<Vec<ScopeHistogra
 
 /// At most so many windows of equally many recorded steps, `n_merged` of them taken together.
 fn every(run: &Run, n_windows: usize, n_merged: i64) -> Window {
-    let cadence = (run.manifest().cadence.every as i64).max(1);
-    let n_recorded = (run.last_step() / cadence).max(1);
-    let n_steps = (n_recorded as u64).div_ceil(n_windows as u64) as i64 * cadence * n_merged;
+    let n_steps = n_recorded(run).div_ceil(n_windows as u64) as i64 * cadence(run) * n_merged;
     NonZeroI64::new(n_steps).map_or(Window::Run, Window::Every)
+}
+
+/// Steps at most recorded, by cadence.
+fn n_recorded(run: &Run) -> u64 {
+    (run.last_step() / cadence(run)).max(1) as u64
+}
+
+fn cadence(run: &Run) -> i64 {
+    (run.manifest().cadence.every as i64).max(1)
 }
 
 impl From<Series> for Table {

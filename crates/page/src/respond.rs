@@ -118,7 +118,7 @@ fn answer(response: &Response) -> Answer {
         quantity: estimate.optimizer.optimizer().quantity(),
         step: estimate.step,
         verdict: verdict_sentence(estimate),
-        notes: verdict_notes(std::slice::from_ref(estimate)),
+        notes: verdict_notes(estimate),
         search: candidates.search,
         trial: candidates.trial,
         default_epsilon: estimate.optimizer.default_epsilon(),
