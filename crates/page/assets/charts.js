@@ -67,7 +67,7 @@ function logAxis(name, [min, max], extra = {}) {
 function axisOf(name, extra = {}) {
   return {
     type: 'value', name, nameLocation: 'middle', nameGap: 28, nameTextStyle: { color: color('muted'), fontSize: 12 },
-    axisLine: { show: true, lineStyle: { color: color('line') } }, axisTick: { show: true, lineStyle: { color: color('line') } },
+    axisLine: { show: true, onZero: false, lineStyle: { color: color('line') } }, axisTick: { show: true, lineStyle: { color: color('line') } },
     splitLine: { show: false }, ...extra,
     axisLabel: { color: color('muted'), fontSize: 11, ...extra.axisLabel },
   };
