@@ -7,7 +7,14 @@ const PART_COLUMNS = [
   ['sets', null], ['ε rules', 'number'], ['', 'bar-small'], ['effective rate', 'number'], ['known', null],
 ];
 
-const parts = { rows: [], showsAll: false, filter: '' };
+/** Of more rows, those in sight follow ε at once and the others when it rests. */
+const MANY_ROWS = 100;
+const REST = 120;
+
+const parts = { rows: [], inSight: new Set(), later: null, showsAll: false, filter: '' };
+const sight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) parts.inSight[isIntersecting ? 'add' : 'delete'](target);
+});
 
 function drawParts() {
   const answer = currentAnswer();
@@ -22,11 +29,14 @@ function drawParts() {
     element('caption', { class: 'unseen' }, 'Bounds of ε and what the chosen ε does'),
     tableHead(PART_COLUMNS), element('tbody', {}, ...parts.rows.map(({ row }) => row)),
   );
+  sight.disconnect();
+  parts.inSight.clear();
+  for (const { row } of parts.rows) sight.observe(row);
   const more = byId('parts-more');
   more.hidden = shown.length === found.length;
   more.textContent = `Show all ${grouped(found.length)}`;
   setText('parts-caption', partsCaption(answer));
-  updateParts();
+  updateRows(parts.rows);
 }
 
 /** Those that set the run's bounds first, then by lower bound. */
@@ -97,13 +107,20 @@ function boundsBar(part, mark) {
     mark);
 }
 
-/** The numbers that follow ε. */
 function updateParts() {
+  clearTimeout(parts.later);
+  if (parts.rows.length <= MANY_ROWS) return updateRows(parts.rows);
+  updateRows(parts.rows.filter(({ row }) => parts.inSight.has(row)));
+  parts.later = setTimeout(() => updateRows(parts.rows), REST);
+}
+
+/** The numbers that follow ε. */
+function updateRows(rows) {
   const answer = currentAnswer();
   if (answer === null) return;
   const epsilon = currentEpsilon();
   const place = barPlace(epsilon);
-  for (const { part, tensors, share, fill, rate, mark } of parts.rows) {
+  for (const { part, tensors, share, fill, rate, mark } of rows) {
     const value = shareBelow(answer, tensors, state.edge);
     const median = ratesAt(answer, part, epsilon).median;
     share.textContent = percent(value);

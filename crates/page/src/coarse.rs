@@ -48,13 +48,16 @@ pub(crate) struct Series {
     pub(crate) groups: Vec<Vec<Option<Histogram>>>,
 }
 
+/// First and last step of a window, and its histograms by group.
+type Column = ((i64, i64), BTreeMap<usize, Histogram>);
+
 /// One histogram and where it belongs: group, window, first and last step.
 pub(crate) type Placed = (usize, usize, (i64, i64), Histogram);
 
 impl Series {
     /// Of histograms at 40 bins per decade; windows in which no group has any are left out.
     pub(crate) fn new(n_groups: usize, placed: impl IntoIterator<Item = Placed>) -> Self {
-        let mut columns: BTreeMap<usize, ((i64, i64), BTreeMap<usize, Histogram>)> = BTreeMap::new();
+        let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
         for (group, window, steps, histogram) in placed {
             let (span, cells) = columns.entry(window).or_insert_with(|| (steps, BTreeMap::new()));
             *span = hull(*span, steps);
