@@ -28,4 +28,5 @@ mod resealed;
 mod run_directory;
 mod search_spaces;
 mod synthetic;
+mod values;
 mod verify;

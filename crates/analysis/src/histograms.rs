@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use epsiloscope_format::{FormatError, Part, Run, Table};
+use epsiloscope_format::{FormatError, Part, Run, Segment, Table};
 use epsiloscope_histogram::{BINS_PER_DECADE, Counter, Histogram};
 use rayon::prelude::*;
 
@@ -149,14 +149,21 @@ impl<'a> Plan<'a> {
 
     /// Counts magnitudes with the histogram kernel.
     fn count_values(&self, part: &Part<'_>, counts: &mut Counts) -> Result<(), FormatError> {
+        let values = part.values()?;
+        let keyed = values.segments.iter().filter_map(|segment| {
+            let key = self.key(segment.step, segment.tensor, segment.quantity)?;
+            Some((key, segment))
+        });
+        let mut segments: Vec<(Key, &Segment)> = keyed.collect();
+        // All of a key, one after the other, so that a counter is emptied once for each.
+        segments.sort_by_key(|(key, segment)| (*key, segment.step));
         let mut counter = Counter::new();
-        for batch in part.values()? {
-            for segment in batch.segments {
-                if let Some(key) = self.key(segment.step, segment.tensor, segment.quantity) {
-                    counter.count(&batch.magnitude[segment.rows]);
-                    counts.add(key, Counted::at(segment.step, counter.take()));
-                }
+        for same in segments.chunk_by(|(key, _), (next, _)| key == next) {
+            let (Some((key, first)), Some((_, last))) = (same.first(), same.last()) else { continue };
+            for (_, segment) in same {
+                counter.count(&values.magnitude[segment.rows.clone()]);
             }
+            counts.add(*key, Counted { first_step: first.step, last_step: last.step, histogram: counter.take() });
         }
         Ok(())
     }

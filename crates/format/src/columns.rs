@@ -45,14 +45,6 @@ pub struct Segment {
     pub rows: Range<usize>,
 }
 
-/// Magnitudes alone, segment by segment. A tensor may go on in the next batch.
-pub struct ValueBatch {
-    /// All rows of the batch, in order.
-    pub segments: Vec<Segment>,
-    /// Absolute value; NaN where the file has null.
-    pub magnitude: ScalarBuffer<f32>,
-}
-
 /// Rows of `histograms`, sorted by step, tensor, quantity, bin.
 pub struct HistogramBatch {
     /// Optimizer step.
@@ -145,26 +137,6 @@ impl MagnitudeBatch {
             magnitude: source.magnitudes()?,
             negative,
         })
-    }
-}
-
-impl ValueBatch {
-    /// What it is made of.
-    pub(crate) const COLUMNS: [&'static str; 4] = ["step", "tensor", "quantity", "magnitude"];
-
-    pub(crate) fn new(source: &Source<'_>) -> Result<Self, FormatError> {
-        let step = source.primitive::<Int64Type>("step")?;
-        let (tensor, quantity) = (source.tensor_names()?, source.quantity_names()?);
-        let segment = |rows: Range<usize>| {
-            Ok(Segment {
-                step: step.value(rows.start),
-                tensor: tensor.index(rows.start)?,
-                quantity: quantity.index(rows.start)?,
-                rows,
-            })
-        };
-        let segments = segments(step.values(), &tensor.keys, &quantity.keys).into_iter().map(segment);
-        Ok(Self { segments: segments.collect::<Result<_, FormatError>>()?, magnitude: source.magnitudes()? })
     }
 }
 

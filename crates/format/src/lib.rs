@@ -56,6 +56,7 @@ mod escape;
 mod folders;
 mod footer_guard;
 pub mod fs;
+mod hybrid;
 mod key_column;
 mod lock;
 mod manifest;
@@ -72,10 +73,11 @@ pub mod schema;
 mod seal;
 mod storage;
 mod thrift;
+mod values;
 mod writer;
 
 pub use audit::Rows;
-pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Segment, StepBatch, TensorBatch, ValueBatch};
+pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Segment, StepBatch, TensorBatch};
 pub use compact::{CompactOptions, Compaction, compact, compact_on, plan_compaction};
 pub use configuration::{INCIDENTAL_LABELS, SEED_LABEL};
 pub use error::FormatError;
@@ -91,6 +93,7 @@ pub use reader::Run;
 pub use record::{Elements, Observation, Sample, StepRecord, StepScalars};
 pub use schema::{MAX_NAME_BYTES, SCHEMA_VERSION, Table};
 pub use storage::{Local, Storage};
+pub use values::Values;
 pub use writer::{RunWriter, WriterOptions};
 
 /// The quantity that holds what enters an optimizer's moments.

@@ -13,7 +13,7 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
+use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::error::FormatError;
@@ -24,34 +24,21 @@ use crate::schema::Table;
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 1 << 16;
 
-/// The rows of a listed part, all columns or those named, after checking its metadata, columns and number of rows; its digest was checked before.
+/// The rows of a listed part, after checking its metadata, columns and number of rows; its digest was checked before.
 ///
 /// # Errors
 /// [`FormatError`], naming `path`.
-pub(crate) fn decode_part(
-    part: &PartEntry,
-    columns: Option<&[&str]>,
-    path: &Path,
-    bytes: &Bytes,
-) -> Result<Vec<RecordBatch>, FormatError> {
+pub(crate) fn decode_part(part: &PartEntry, path: &Path, bytes: &Bytes) -> Result<Vec<RecordBatch>, FormatError> {
     contained(path, || {
         let metadata = open(part, path, bytes)?;
         let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(part.table.arrow_schema());
         let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(parquet)?;
-        let schema = metadata.metadata().file_metadata().schema_descr();
-        let projection = columns
-            .map_or_else(ProjectionMask::all, |columns| ProjectionMask::columns(schema, columns.iter().copied()));
         let mut batches = Vec::new();
         // One by one: dictionaries of two row groups in one batch would be spelled out row by row.
         for group in 0..metadata.metadata().num_row_groups() {
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone());
-            let reader = builder
-                .with_row_groups(vec![group])
-                .with_projection(projection.clone())
-                .with_batch_size(BATCH_ROWS)
-                .build()
-                .map_err(parquet)?;
+            let reader = builder.with_row_groups(vec![group]).with_batch_size(BATCH_ROWS).build().map_err(parquet)?;
             let decoded: Result<Vec<RecordBatch>, ArrowError> = reader.collect();
             batches.extend(decoded.map_err(|source| content(path, source.to_string()))?);
         }
@@ -69,7 +56,11 @@ pub(crate) fn check_part(part: &PartEntry, path: &Path, bytes: &[u8]) -> Result<
     contained(path, || open(part, path, bytes).map(|_metadata| ()))
 }
 
-fn open(part: &PartEntry, path: &Path, bytes: &[u8]) -> Result<ParquetMetaData, FormatError> {
+/// What a part's footer says, if it is one of its table.
+///
+/// # Errors
+/// [`FormatError`], naming `path`.
+pub(crate) fn open(part: &PartEntry, path: &Path, bytes: &[u8]) -> Result<ParquetMetaData, FormatError> {
     let metadata = footer_guard::metadata(bytes).map_err(|refusal| FormatError::Refused {
         path: path.to_owned(),
         what: refusal.what,
@@ -83,7 +74,7 @@ fn open(part: &PartEntry, path: &Path, bytes: &[u8]) -> Result<ParquetMetaData, 
     Ok(metadata)
 }
 
-fn check_rows(part: &PartEntry, path: &Path, rows: u64, how: &str) -> Result<(), FormatError> {
+pub(crate) fn check_rows(part: &PartEntry, path: &Path, rows: u64, how: &str) -> Result<(), FormatError> {
     if rows == part.rows {
         return Ok(());
     }
@@ -117,12 +108,12 @@ fn check_columns(table: Table, path: &Path, found: &Schema) -> Result<(), Format
     }
 }
 
-fn content(path: &Path, reason: String) -> FormatError {
+pub(crate) fn content(path: &Path, reason: String) -> FormatError {
     FormatError::Content { path: path.to_owned(), reason }
 }
 
 /// A panic in a library becomes the fault of the file that brought it about.
-fn contained<T>(path: &Path, work: impl FnOnce() -> Result<T, FormatError>) -> Result<T, FormatError> {
+pub(crate) fn contained<T>(path: &Path, work: impl FnOnce() -> Result<T, FormatError>) -> Result<T, FormatError> {
     let panicked = |panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");

@@ -1,10 +1,11 @@
 //! One part file of a run, read apart from the others: parts can be decoded on several threads, and those of steps that
 //! are not asked for left alone.
 
-use crate::columns::{HistogramBatch, Source, TensorBatch, ValueBatch};
+use crate::columns::{HistogramBatch, Source, TensorBatch};
 use crate::error::FormatError;
 use crate::parts::PartEntry;
-use crate::reader::{Run, read_part};
+use crate::reader::{Run, checked_bytes, read_part};
+use crate::values::{Values, read_values};
 
 /// A listed part file of a run.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +21,10 @@ impl Part<'_> {
     ///
     /// # Errors
     /// [`FormatError`], naming the file and what was expected.
-    pub fn values(&self) -> Result<Vec<ValueBatch>, FormatError> {
-        self.decode(Some(&ValueBatch::COLUMNS), ValueBatch::new)
+    pub fn values(&self) -> Result<Values, FormatError> {
+        let Self { run, entry, .. } = *self;
+        let (path, bytes) = checked_bytes(run.storage(), entry)?;
+        read_values(entry, &path, bytes, run.manifest(), run.last_step())
     }
 
     /// The rows of a part of `histograms`.
@@ -29,7 +32,7 @@ impl Part<'_> {
     /// # Errors
     /// [`FormatError`], naming the file and what was expected.
     pub fn histograms(&self) -> Result<Vec<HistogramBatch>, FormatError> {
-        self.decode(None, HistogramBatch::new)
+        self.decode(HistogramBatch::new)
     }
 
     /// The rows of a part of `tensors`.
@@ -37,17 +40,13 @@ impl Part<'_> {
     /// # Errors
     /// [`FormatError`], naming the file and what was expected.
     pub fn tensors(&self) -> Result<Vec<TensorBatch>, FormatError> {
-        self.decode(None, TensorBatch::new)
+        self.decode(TensorBatch::new)
     }
 
-    /// Rows up to the run's last complete step; of the columns named, if any are.
-    pub(crate) fn decode<T>(
-        &self,
-        columns: Option<&[&str]>,
-        decode: fn(&Source<'_>) -> Result<T, FormatError>,
-    ) -> Result<Vec<T>, FormatError> {
+    /// Rows up to the run's last complete step.
+    pub(crate) fn decode<T>(&self, decode: fn(&Source<'_>) -> Result<T, FormatError>) -> Result<Vec<T>, FormatError> {
         let Self { run, rank, entry } = *self;
-        let batches = read_part(run.storage(), entry, columns, run.last_step())?;
+        let batches = read_part(run.storage(), entry, run.last_step())?;
         let path = run.dir().join(entry.relative_path());
         let source = |batch| Source { batch, path: &path, manifest: run.manifest(), rank };
         batches.iter().map(|batch| decode(&source(batch))).collect()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use bytes::Bytes;
 
 use crate::columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Source, StepBatch, TensorBatch};
 use crate::error::FormatError;
@@ -255,7 +256,7 @@ impl Run {
     ) -> impl Iterator<Item = Result<T, FormatError>> {
         let parts = self.ranked_parts(table).filter(move |&(rank, part)| wanted(rank as u32, part));
         let parts = parts.map(|(rank, entry)| Part { run: self, rank: rank as u32, entry });
-        parts.flat_map(move |part| match part.decode(None, decode) {
+        parts.flat_map(move |part| match part.decode(decode) {
             Err(fault) => vec![Err(fault)],
             Ok(batches) => batches.into_iter().map(Ok).collect(),
         })
@@ -277,17 +278,22 @@ fn any_part(_rank: u32, _part: &PartEntry) -> bool {
     true
 }
 
-/// A part's rows up to a step, after checking its length, digest, columns and number of rows; all columns, or those named.
+/// A part's rows up to a step, after checking its length, digest, columns and number of rows.
 pub(crate) fn read_part(
     storage: &dyn Storage,
     part: &PartEntry,
-    columns: Option<&[&str]>,
     last_step: i64,
 ) -> Result<Vec<RecordBatch>, FormatError> {
+    let (path, bytes) = checked_bytes(storage, part)?;
+    let batches = decode_part(part, &path, &bytes)?;
+    Ok(batches.iter().map(|batch| steps_through(batch, last_step)).collect())
+}
+
+/// A listed part's path and bytes, which are those that were written.
+pub(crate) fn checked_bytes(storage: &dyn Storage, part: &PartEntry) -> Result<(PathBuf, Bytes), FormatError> {
     let (path, bytes) = part_bytes(storage, part)?;
     part.check(&path, &bytes)?;
-    let batches = decode_part(part, columns, &path, &bytes.into())?;
-    Ok(batches.iter().map(|batch| steps_through(batch, last_step)).collect())
+    Ok((path, bytes.into()))
 }
 
 /// A listed part, whole: from its table's folder, or set aside by a resumption that has not replaced the list yet.

@@ -126,23 +126,32 @@ impl<V: FnMut(&[u8], i64)> Follower<'_, V> {
         if zigzag >> (bits - 1) >> 1 == 0 { Ok(value) } else { Err("a number beyond its type") }
     }
 
-    /// Seven bits a byte, the lowest first.
     fn varint(&mut self) -> Result<u64, Malformed> {
-        let mut value = 0;
-        for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            value |= bits << shift;
-            if byte < 0x80 && bits << shift >> shift == bits {
-                return Ok(value);
-            }
-        }
-        Err("a number beyond its type")
+        varint(&mut self.rest)
     }
 
     fn byte(&mut self) -> Result<u8, Malformed> {
-        let (&byte, rest) = self.rest.split_first().ok_or("an early end")?;
-        self.rest = rest;
-        Ok(byte)
+        byte(&mut self.rest)
     }
+}
+
+/// Takes a number from the start of `bytes`: seven bits a byte, the lowest first.
+///
+/// # Errors
+/// If they end before it does, or it takes more than 64 bits.
+pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+    let mut value = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let byte = byte(bytes)?;
+        let bits = u64::from(byte & 0x7f);
+        value |= bits << shift;
+        if byte < 0x80 && bits << shift >> shift == bits {
+            return Ok(value);
+        }
+    }
+    Err("a number beyond its type")
+}
+
+fn byte(bytes: &mut &[u8]) -> Result<u8, Malformed> {
+    bytes.split_off_first().copied().ok_or("an early end")
 }
