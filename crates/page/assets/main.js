@@ -169,7 +169,7 @@ function listen() {
   byId('all-steps').addEventListener('change', ({ target }) => chooseWindow(target.checked ? null : Number(byId('window').value)));
   byId('histogram-numbers').addEventListener('toggle', ({ target }) => target.open && fillHistogramTable());
   byId('filter').addEventListener('input', ({ target }) => { parts.filter = target.value.toLowerCase(); drawParts(); });
-  byId('parts-more').addEventListener('click', () => { parts.showsAll = true; drawParts(); });
+  byId('parts-more').addEventListener('click', () => { parts.limit += MORE_ROWS; drawParts(); });
   byId('theme').addEventListener('click', () => showTheme(!isDark()));
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', ({ matches }) => showTheme(matches));
   listenToCharts();

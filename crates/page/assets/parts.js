@@ -1,6 +1,8 @@
 // Tensors, layers or kinds: the bounds that each sets, and what the chosen ε does there.
 
+/** Rows at first, and as many as come with each press: a browser lays out few of them quickly. */
 const FIRST_ROWS = 60;
+const MORE_ROWS = 140;
 const BAR = { width: 180, height: 14 };
 const PART_COLUMNS = [
   ['name', null], ['elements', 'number'], ['bounds of ε', 'bar'], ['lower bound', 'number'], ['upper bound', 'number'],
@@ -11,7 +13,7 @@ const PART_COLUMNS = [
 const MANY_ROWS = 100;
 const REST = 120;
 
-const parts = { rows: [], inSight: new Set(), later: null, showsAll: false, filter: '' };
+const parts = { rows: [], inSight: new Set(), later: null, limit: FIRST_ROWS, filter: '' };
 const sight = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) parts.inSight[isIntersecting ? 'add' : 'delete'](target);
 });
@@ -22,7 +24,7 @@ function drawParts() {
   setText('parts-title', answer === null ? 'Bounds of ε' : `Bounds of ε per ${shownScope}, ${answer.optimizer}`);
   const all = answer === null ? [] : sortedParts(answer, shownScope);
   const found = all.filter((part) => part.name.toLowerCase().includes(parts.filter));
-  const shown = parts.showsAll ? found : found.slice(0, FIRST_ROWS);
+  const shown = found.slice(0, parts.limit);
   parts.rows = shown.map((part) => partRow(answer, part, shownScope));
   byId('filter-field').hidden = all.length < 12;
   byId('parts').replaceChildren(
@@ -34,7 +36,7 @@ function drawParts() {
   for (const { row } of parts.rows) sight.observe(row);
   const more = byId('parts-more');
   more.hidden = shown.length === found.length;
-  more.textContent = `Show all ${grouped(found.length)}`;
+  more.textContent = `Show ${Math.min(MORE_ROWS, found.length - shown.length)} more of ${grouped(found.length)}`;
   setText('parts-caption', partsCaption(answer));
   updateRows(parts.rows);
 }

@@ -1,7 +1,7 @@
 //! Runs as one HTML file that shows and answers: self-contained, interactive, offline.
 //!
 //! [`RunPage::of`] takes what the page needs of a run out of `epsiloscope-analysis`, made small enough to be carried
-//! around: windows of steps are merged and bins coarsened by exact sums until they fit a budget. [`html`] puts runs, the
+//! around: windows of steps are merged and bins coarsened by exact sums until they fit a budget. [`html()`] puts runs, the
 //! page's own scripts and styles and Apache `ECharts`, which draws, into one file. The page computes sums, shares and
 //! quotients of these numbers, nothing else.
 //!
