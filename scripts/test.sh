@@ -9,12 +9,14 @@ cd "$(dirname "$0")/.."
 eval "$(scripts/libtorch.sh)"
 python=.venv/bin/python
 [[ -x $python ]] || python3 -m venv .venv
-modules='adabelief_pytorch, ax, boto3, ConfigSpace, duckdb, hyperopt, keras_tuner, moto.server, nevergrad, numpy, optuna, polars, pyarrow, pytest, ray, scipy, torch, torch_optimizer'
+modules='adabelief_pytorch, ax, boto3, ConfigSpace, duckdb, hyperopt, keras_tuner, moto.server, nevergrad, numpy, optuna, playwright, polars, pyarrow, pytest, ray, scipy, torch, torch_optimizer'
 if ! "$python" -c "import $modules" 2>/dev/null; then
     "$python" -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 fi
 # What kills recorders at every system call; without it that test says that it was skipped.
 command -v strace >/dev/null || { apt-get install --yes --quiet strace || true; } >/dev/null 2>&1
+# What looks at HTML reports; without it those tests say that they were skipped.
+command -v chromium >/dev/null || { apt-get install --yes --quiet --no-install-recommends chromium fonts-dejavu-core || true; } >/dev/null 2>&1
 # Threads that wait by spinning slow each other down on a busy machine.
 export OMP_WAIT_POLICY=passive
 # Keras otherwise looks for TensorFlow.

@@ -70,6 +70,12 @@ fn recorder_and_analysis_meet_only_in_files() {
 }
 
 #[test]
+fn the_page_shows_what_the_analysis_found() {
+    assert!(depends("epsiloscope-page", "epsiloscope-report") && !depends("epsiloscope-page", "clap"));
+    assert!(!depends("epsiloscope-page", "epsiloscope-dataset") && !depends("epsiloscope-report", "epsiloscope-page"));
+}
+
+#[test]
 fn the_optimizers_stand_by_themselves() {
     let ours = dependencies("epsiloscope-optimizers").into_iter().filter(|name| name.starts_with("epsiloscope"));
     assert_eq!(ours.collect::<Vec<_>>(), ["epsiloscope-optimizers"]);

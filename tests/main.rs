@@ -23,6 +23,7 @@ mod mutations;
 mod places;
 mod ranks;
 mod recorded_examples;
+mod report_page;
 mod resealed;
 mod run_directory;
 mod search_spaces;

@@ -20,18 +20,24 @@ use epsiloscope_moments::{Convention, Decay};
 /// The denominator of one optimizer at one step, as a function of critical ε and ε.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Denominator {
-    form: Form,
+    /// Where ε stands.
+    pub form: Form,
     /// What the quotient is multiplied by; `None` while the optimizer divides by nothing.
-    factor: Option<f64>,
+    pub factor: Option<f64>,
 }
 
 /// Where ε stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Form {
+pub enum Form {
     /// c + ε
     Beside,
     /// sqrt((c + ε) / share), and ε beside the root if it is added `again`.
-    Inside { share: f64, again: bool },
+    Inside {
+        /// 1−β2 where ε is added in place at every step, else 1.
+        share: f64,
+        /// Whether ε is added to the root as well.
+        again: bool,
+    },
 }
 
 impl Denominator {

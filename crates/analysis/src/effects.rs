@@ -222,7 +222,12 @@ pub fn estimates_and_candidates(
     Ok(both.into_iter().unzip())
 }
 
-fn candidates_from(manifest: &Manifest, options: &CandidateOptions, known: &Known, estimate: &Estimate) -> Candidates {
+pub(crate) fn candidates_from(
+    manifest: &Manifest,
+    options: &CandidateOptions,
+    known: &Known,
+    estimate: &Estimate,
+) -> Candidates {
     let convention = estimate.optimizer;
     let reference = estimate.own.map_or((convention.default_epsilon(), Role::Default), |own| (own.epsilon, Role::Own));
     let learning_rate = options.learning_rate.unwrap_or(manifest.optimizer.learning_rate);
@@ -273,22 +278,25 @@ fn epsilons(reference: (f64, Role), options: &CandidateOptions, search: (i32, i3
 }
 
 /// The elements that one row is about.
-struct Part<'a> {
-    name: Option<String>,
-    distribution: Distribution<'a>,
-    critical: Quantiles,
+pub(crate) struct Part<'a> {
+    pub(crate) name: Option<String>,
+    pub(crate) distribution: Distribution<'a>,
+    pub(crate) critical: Quantiles,
 }
 
 /// Critical ε of which 1−p, half and p of the elements have smaller ones.
-#[derive(Clone, Copy)]
-struct Quantiles {
-    low: f64,
-    median: f64,
-    high: f64,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantiles {
+    /// Quantile 1−p.
+    pub low: f64,
+    /// The middle one.
+    pub median: f64,
+    /// Quantile p.
+    pub high: f64,
 }
 
 /// The parts of a run of whose elements something is known.
-fn parts<'a>(manifest: &'a Manifest, known: &'a Known, scope: Scope, estimate: &Estimate) -> Vec<Part<'a>> {
+pub(crate) fn parts<'a>(manifest: &'a Manifest, known: &'a Known, scope: Scope, estimate: &Estimate) -> Vec<Part<'a>> {
     let p = estimate.percentile;
     let part = |group: &Group| {
         let members = group.tensors.iter().map(|&tensor| (&manifest.tensors[tensor], &known.tensors[tensor]));
@@ -300,21 +308,26 @@ fn parts<'a>(manifest: &'a Manifest, known: &'a Known, scope: Scope, estimate: &
     Grouping::of(&manifest.tensors).groups(scope).iter().filter_map(part).collect()
 }
 
+/// The part of a gradient that comes into the first moment: 1−β1, or all of it where there is none.
+pub(crate) fn taken(optimizer: Convention, decay: Decay) -> f64 {
+    match optimizer.optimizer() {
+        Optimizer::RmsProp | Optimizer::RmsPropCentered | Optimizer::AdaGrad => 1.0,
+        _ => 1.0 - decay.beta1,
+    }
+}
+
 /// How an optimizer steps at a learning rate.
 struct Stepping {
     denominator: Denominator,
     learning_rate: f64,
-    /// The part of a gradient that comes into the first moment: 1−β1.
+    /// See [`taken`].
     taken: f64,
 }
 
 impl Stepping {
     fn of(estimate: &Estimate, learning_rate: f64) -> Self {
-        let taken = match estimate.optimizer.optimizer() {
-            Optimizer::RmsProp | Optimizer::RmsPropCentered | Optimizer::AdaGrad => 1.0,
-            _ => 1.0 - estimate.decay.beta1,
-        };
-        Self { denominator: Denominator::new(estimate.optimizer, estimate.decay, estimate.step), learning_rate, taken }
+        let denominator = Denominator::new(estimate.optimizer, estimate.decay, estimate.step);
+        Self { denominator, learning_rate, taken: taken(estimate.optimizer, estimate.decay) }
     }
 
     fn rate(&self, critical: f64, epsilon: f64) -> f64 {

@@ -5,6 +5,7 @@
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
 //! - [`mod@effects`]: what a value of ε does, which ones to try ([`search_grid`]), at which learning rates.
+//! - [`mod@response`]: the same of every ε at a bin's edge, tensor by tensor, for who moves ε about.
 //! - [`mod@drift`], [`mod@spread`]: how bounds move along a run, and differ from seed to seed, from [bounds along
 //!   runs](along).
 //! - [`inspect`]: what a run holds.
@@ -36,6 +37,7 @@ pub mod inspect;
 mod order_statistics;
 mod pooled;
 mod replay;
+pub mod response;
 pub mod runs;
 pub mod schema;
 pub mod search_grid;
@@ -59,6 +61,7 @@ pub use estimate::{
 pub use grouping::{Grouping, Scope};
 pub use histograms::{HistogramOptions, Origin, ScopeHistogram, histograms};
 pub use inspect::{files, scalars, steps, tensor_health};
+pub use response::{Response, responses};
 pub use search_grid::TrialRange;
 pub use spread::spread;
 pub use verify::verify;

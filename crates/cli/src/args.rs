@@ -17,6 +17,7 @@ use crate::drift::{DriftArgs, SpreadArgs};
 use crate::estimate::EstimateArgs;
 use crate::export::ExportArgs;
 use crate::histogram::HistogramArgs;
+use crate::report::ReportArgs;
 use crate::schema::SchemaArgs;
 use crate::verify::VerifyArgs;
 
@@ -29,6 +30,7 @@ Examples:
   epsiloscope export runs/mine --to optuna      the search space as Optuna, Ray Tune, W&B and others read it
   epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
+  epsiloscope report runs/* --out report.html   all of it to look at, in one HTML file
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
   epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
   epsiloscope verify runs/*                     whether runs are sound
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Write the search space of ε for Optuna, Ray Tune, W&B and others
     Export(ExportArgs),
+    /// Write one HTML file to look at: histograms through training, and what any ε does
+    Report(ReportArgs),
     /// Say how far the magnitudes of two runs lie apart
     Diff(DiffArgs),
     /// Check runs: files, digests, rows and sums; repairs nothing
@@ -199,6 +203,10 @@ fn decay_rate(text: &str) -> Result<f64, String> {
 
 pub(crate) fn confidence(text: &str) -> Result<f64, String> {
     number_in(text, |share| 0.0 < share && share < 1.0, "a number between 0 and 1")
+}
+
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    number_in(text, |number| 0.0 < number && number.is_finite(), "a number above 0")
 }
 
 pub(crate) fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {

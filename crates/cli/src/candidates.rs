@@ -9,7 +9,7 @@ use epsiloscope_analysis::grouping::Scope;
 use epsiloscope_analysis::{At, CandidateOptions, Candidates, TrialRange, candidates};
 use epsiloscope_report::{Format, write_candidates};
 
-use crate::args::{FormatArg, RunsArg, WhoseArgs, number_in};
+use crate::args::{FormatArg, RunsArg, WhoseArgs, positive};
 use crate::output;
 use crate::runs::for_each;
 
@@ -88,8 +88,4 @@ fn options(args: &CandidatesArgs) -> CandidateOptions {
         learning_rate: args.lr,
         trial_range: args.range,
     }
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    number_in(text, |number| 0.0 < number && number.is_finite(), "a number above 0")
 }

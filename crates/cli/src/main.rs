@@ -13,6 +13,7 @@ mod histogram;
 mod inspect;
 mod output;
 mod record;
+mod report;
 mod runs;
 mod schema;
 mod verify;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Histogram(args) => histogram::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),

@@ -28,9 +28,18 @@ pub(crate) struct Outcome<T> {
 
 /// Opens every run and applies `question` to it, in parallel. Faults are reported, one line each.
 pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> anyhow::Result<T> + Sync) -> Outcome<T> {
+    for_each_of_many(paths, |run, _n_runs| question(run))
+}
+
+/// [`for_each`] that knows how many runs were found.
+pub(crate) fn for_each_of_many<T: Send>(
+    paths: &[PathBuf],
+    question: impl Fn(&Run, usize) -> anyhow::Result<T> + Sync,
+) -> Outcome<T> {
     let unnamed = |fault: std::io::Error| Found { faults: vec![fault.into()], ..Found::default() };
     let found = named(paths).map_or_else(unnamed, |paths| discover(&paths));
-    let progress = progress_bar(found.runs.len());
+    let n_runs = found.runs.len();
+    let progress = progress_bar(n_runs);
     // What a panic has to say is reported with the run's name, once.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_panic| {}));
@@ -38,7 +47,7 @@ pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> an
     let runs: Vec<anyhow::Result<Run>> = found.runs.par_iter().map(open).collect();
     let answer = |run: anyhow::Result<Run>| {
         let run = run?;
-        let answer = guarded(run.dir(), || question(&run));
+        let answer = guarded(run.dir(), || question(&run, n_runs));
         progress.inc(1);
         answer
     };

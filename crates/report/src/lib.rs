@@ -14,4 +14,4 @@ mod verdict;
 pub use candidates::write_candidates;
 pub use output::{Format, OutputError, decode_parquet, encode_parquet, write_frame};
 pub use run::{Gaps, write_run};
-pub use verdict::write_verdict;
+pub use verdict::{verdict_notes, verdict_sentence, write_verdict};

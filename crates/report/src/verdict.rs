@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_analysis::estimate::nearest_power;
-use epsiloscope_analysis::{Bound, Estimate, Method, OwnEpsilon, Regime};
+use epsiloscope_analysis::{Bound, Estimate, LeftOut, Method, OwnEpsilon, Regime};
 use epsiloscope_format::{Mode, escaped};
 
 use crate::number::{grouped, magnitude, percent, power};
@@ -22,6 +22,32 @@ pub fn write_verdict(estimates: &[Estimate], out: &mut dyn Write) -> io::Result<
         writeln!(out, "- {note}")?;
     }
     Ok(())
+}
+
+/// The search space in one sentence, with what sets it and what the run's own ε does.
+pub fn verdict_sentence(estimate: &Estimate) -> String {
+    let (lower, upper) = estimate.exponents();
+    let decades = if estimate.decades() == 1 { "decade" } else { "decades" };
+    let own = estimate
+        .own
+        .map_or_else(|| format!("its default is {}.", magnitude(estimate.optimizer.default_epsilon())), own_epsilon);
+    format!(
+        "search ε of {} in [{}, {}], {} {decades}, as {} and {} set it; {own}",
+        estimate.optimizer,
+        power(lower),
+        power(upper),
+        estimate.decades(),
+        escaped(&estimate.lower.tensor),
+        escaped(&estimate.upper.tensor),
+    )
+}
+
+/// What to know beside [`verdict_sentence`]: what it rests on, what alone sets a bound, what is left out.
+pub fn verdict_notes(estimate: &Estimate) -> Vec<String> {
+    let mut notes = vec![basis(estimate)];
+    notes.extend(bound_notes(estimate));
+    notes.extend(left_out_notes(estimate));
+    notes
 }
 
 fn is_same_but_for_step(one: &Estimate, next: &Estimate) -> bool {
@@ -74,30 +100,36 @@ fn with_error(bound: &Bound) -> String {
 }
 
 fn notes(estimate: &Estimate) -> Vec<String> {
-    let name = format!("{}, {}", escaped(&estimate.run), estimate.optimizer);
+    let mut notes = bound_notes(estimate);
+    notes.extend(estimate.own.map(own_epsilon));
+    notes.extend(left_out_notes(estimate));
+    notes.iter().map(|note| format!("{}, {}: {note}", escaped(&estimate.run), estimate.optimizer)).collect()
+}
+
+/// What to beware of in the bounds.
+fn bound_notes(estimate: &Estimate) -> Vec<String> {
     let mut notes = Vec::new();
     for (side, bound) in [("lower", &estimate.lower), ("upper", &estimate.upper)] {
         if let Some(without) =
             bound.without.filter(|&without| nearest_power(without) != nearest_power(bound.bound.value))
         {
             let tensor = escaped(&bound.tensor);
-            notes.push(format!("{name}: {tensor} alone sets the {side} bound; without it {}.", magnitude(without)));
+            notes.push(format!("{tensor} alone sets the {side} bound; without it {}.", magnitude(without)));
         }
     }
     if estimate.rounding_noise.contains(&estimate.lower.tensor) {
-        notes.push(format!("{name}: {}", rounding_noise(&estimate.rounding_noise)));
+        notes.push(rounding_noise(&estimate.rounding_noise));
     }
     if estimate.mode == Mode::Calibration && estimate.coupled_weight_decay > 0.0 {
         let (tensor, w) = (escaped(&estimate.lower.tensor), magnitude(estimate.coupled_weight_decay));
-        notes.push(format!("{name}: with frozen weights, L2 of w = {w} keeps {tensor}'s lower bound above w·|p|."));
-    }
-    if let Some(own) = estimate.own {
-        notes.push(format!("{name}: {}", own_epsilon(own)));
-    }
-    for left_out in &estimate.left_out {
-        notes.push(format!("{name}: {} is left out: {}.", escaped(&left_out.tensor), left_out.reason));
+        notes.push(format!("with frozen weights, L2 of w = {w} keeps {tensor}'s lower bound above w·|p|."));
     }
     notes
+}
+
+fn left_out_notes(estimate: &Estimate) -> Vec<String> {
+    let note = |of: &LeftOut| format!("{} is left out: {}.", escaped(&of.tensor), of.reason);
+    estimate.left_out.iter().map(note).collect()
 }
 
 /// The sentence about biases that have no gradient but rounding.

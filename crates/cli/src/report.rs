@@ -1,0 +1,77 @@
+//! `epsiloscope report`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use epsiloscope_analysis::{At, CandidateOptions, Scope, Window};
+use epsiloscope_format::publish;
+use epsiloscope_page::{Options, RunPage, html};
+
+use crate::args::{RunsArg, WhoseArgs, positive};
+use crate::runs::for_each_of_many;
+
+#[derive(clap::Args)]
+#[command(before_help = "\
+Examples:
+  epsiloscope report runs/mine --out report.html              one run: open the file in a browser, offline
+  epsiloscope report runs/* --out report.html                 several runs, side by side
+  epsiloscope report runs/mine --at epoch --window epoch --out report.html
+  epsiloscope report runs/mine --optimizer adamw,keras-adam --per tensor --out report.html
+")]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    runs: RunsArg,
+    /// The HTML file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    whose: WhoseArgs,
+    /// After which steps: last, epoch (the last of each), every:N, all (that the recorder took critical ε after), or a step
+    #[arg(long, default_value_t = At::Last, value_name = "STEPS")]
+    at: At,
+    /// Learning rate at the run's own ε [default: the run's]
+    #[arg(long, value_parser = positive, value_name = "RATE")]
+    lr: Option<f64>,
+    /// Steps that one column of the heat map adds: run, epoch, N (every N steps), or A..B (steps A to B) [default: as many
+    /// as make at most 240 columns]
+    #[arg(long, value_name = "WINDOW")]
+    window: Option<Window>,
+    /// What the table of the page opens with: tensor, layer, kind or run
+    #[arg(long, default_value_t = Scope::Layer, value_name = "SCOPE")]
+    per: Scope,
+}
+
+pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
+    let (folder, name) = place(&args.out)?;
+    let options = Options {
+        candidates: CandidateOptions {
+            estimate: args.whose.options(args.at),
+            learning_rate: args.lr,
+            ..CandidateOptions::default()
+        },
+        window: args.window,
+        ..Options::default()
+    };
+    let outcome = for_each_of_many(&args.runs.runs, |run, n_runs| Ok(RunPage::of(run, &options, n_runs)?));
+    if !outcome.results.is_empty() {
+        let page = html(&outcome.results, args.per);
+        publish(folder, name, page.as_bytes()).with_context(|| args.out.display().to_string())?;
+        let n = outcome.results.len();
+        let runs = if n == 1 { "1 run".to_owned() } else { format!("{n} runs") };
+        let size = page.len() as f64 / 1e6;
+        writeln!(std::io::stdout(), "{}: {runs}, {size:.1} MB", args.out.display())?;
+    }
+    Ok(outcome.status)
+}
+
+/// Folder and name of a file, before the long work.
+fn place(out: &Path) -> anyhow::Result<(&Path, &str)> {
+    let name = out.file_name().and_then(|name| name.to_str());
+    let name = name.with_context(|| format!("{}: expected the name of a file, in UTF-8", out.display()))?;
+    let folder = out.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    anyhow::ensure!(folder.is_dir(), "{}: expected a folder to write {name} into", folder.display());
+    anyhow::ensure!(!out.is_dir(), "{}: a folder; expected a file", out.display());
+    Ok((folder, name))
+}
