@@ -119,14 +119,7 @@ fn write(
 }
 
 fn manifest(dir: &Path) -> Manifest {
-    let optimizer = OptimizerSettings {
-        name: "adam".to_owned(),
-        learning_rate: 1e-3,
-        epsilon: 1e-8,
-        beta1: Some(0.9),
-        beta2: Some(0.999),
-        weight_decay: 0.0,
-    };
+    let optimizer = OptimizerSettings::adam();
     let mut manifest = Manifest::new(Manifest::name_from(dir), Mode::Monitoring, optimizer, "synthetic".to_owned());
     manifest.quantities = vec![GRADIENT.to_owned()];
     manifest.tensors = tensors();

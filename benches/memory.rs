@@ -97,12 +97,5 @@ fn resnet18() -> Vec<Vec<i64>> {
 }
 
 fn settings() -> OptimizerSettings {
-    OptimizerSettings {
-        name: "adam".to_owned(),
-        learning_rate: 1e-3,
-        epsilon: 1e-8,
-        beta1: Some(0.9),
-        beta2: Some(0.999),
-        weight_decay: 0.0,
-    }
+    OptimizerSettings::adam()
 }

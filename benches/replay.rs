@@ -82,14 +82,7 @@ fn write(dir: &Path) {
 }
 
 fn manifest() -> Manifest {
-    let optimizer = OptimizerSettings {
-        name: "adam".to_owned(),
-        learning_rate: 1e-3,
-        epsilon: 1e-8,
-        beta1: Some(0.9),
-        beta2: Some(0.999),
-        weight_decay: 0.0,
-    };
+    let optimizer = OptimizerSettings::adam();
     let mut manifest = Manifest::new("r-replay".to_owned(), Mode::Monitoring, optimizer, "synthetic".to_owned());
     manifest.magnitudes = MagnitudePolicy::All;
     manifest.histograms = false;

@@ -145,14 +145,7 @@ impl Synthetic {
     }
 
     pub(crate) fn manifest(&self, dir: &Path) -> Manifest {
-        let optimizer = OptimizerSettings {
-            name: "adam".to_owned(),
-            learning_rate: 1e-3,
-            epsilon: 1e-4,
-            beta1: Some(0.9),
-            beta2: Some(0.999),
-            weight_decay: 0.0,
-        };
+        let optimizer = OptimizerSettings { epsilon: 1e-4, ..OptimizerSettings::adam() };
         let mut manifest = Manifest::new(Manifest::name_from(dir), self.mode, optimizer, "synthetic".to_owned());
         manifest.labels = self.labels.iter().map(|(label, value)| ((*label).to_owned(), value.clone())).collect();
         manifest.histograms = self.histograms;
@@ -187,7 +180,7 @@ impl Synthetic {
     }
 
     fn record(&self, step: i64, rank: usize, moments: &mut [Vec<Moments>], manifest: &Manifest) -> StepRecord {
-        let quantity = |name: &str| manifest.quantities.iter().position(|quantity| quantity == name).expect("known");
+        let quantity = |name: &str| manifest.quantity_index(name).expect("known");
         let overflow = self.overflows.contains(&step);
         let mut observations = Vec::new();
         for (tensor, moments) in moments.iter_mut().enumerate() {

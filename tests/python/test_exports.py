@@ -2,31 +2,24 @@
 
 import json
 import math
-import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-EPSILOSCOPE = Path(os.environ["EPSILOSCOPE_BIN_DIR"], "epsiloscope")
+from runs import ROOT, analyse, call, program
+
 RUN = ROOT / "data/runs/cnn-calibration"
 N_DRAWS = 300
 
 
-def run_epsiloscope(*arguments):
-    command = [str(argument) for argument in (EPSILOSCOPE, *arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 def exported(tool, *options):
-    return run_epsiloscope("export", RUN, "--to", tool, *options)
+    return call("epsiloscope", "export", RUN, "--to", tool, *options).decode()
 
 
 @pytest.fixture(scope="module")
 def bounds():
     """The bounds themselves, by the estimate's own table."""
-    rows = json.loads(run_epsiloscope("estimate", RUN, "--optimizer", "adam", "--combination", "extremes", "--format", "json"))
+    rows = analyse("estimate", RUN, "--optimizer", "adam", "--combination", "extremes")
     return rows[0]["lower"], rows[0]["upper"]
 
 
@@ -144,7 +137,7 @@ def test_json_and_nni_hold_the_bounds_to_the_last_bit(bounds):
 
 def test_powers_of_ten_are_the_papers_search_space():
     space = json.loads(exported("json"))
-    rows = json.loads(run_epsiloscope("estimate", RUN, "--optimizer", "adam", "--combination", "extremes", "--format", "json"))
+    rows = analyse("estimate", RUN, "--optimizer", "adam", "--combination", "extremes")
     assert (space["low"], space["high"]) == (rows[0]["search_lower"], rows[0]["search_upper"])
 
 
@@ -165,5 +158,5 @@ def test_the_value_goes_where_it_is_said_to_go(optimizer):
 
 def test_what_cannot_be_exported_is_told():
     for options, told in [(["--to", "excel"], "unknown tool"), (["--to", "json", "--param", "a b"], "expected letters")]:
-        process = subprocess.run([str(EPSILOSCOPE), "export", str(RUN), *options], capture_output=True, text=True)
+        process = subprocess.run([str(program("epsiloscope")), "export", str(RUN), *options], capture_output=True, text=True)
         assert process.returncode == 2 and told in process.stderr and not process.stdout

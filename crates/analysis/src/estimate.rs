@@ -223,6 +223,11 @@ impl SearchSpace {
         let (lower, upper) = self.exponents();
         (power_of_ten(lower), power_of_ten(upper))
     }
+
+    /// Whether one of its tensors sets a bound of the run; over the run itself there is nothing to say.
+    pub fn sets(&self, bound: &CombinedBound) -> bool {
+        self.scope != Scope::Run && self.tensors.contains(&bound.tensor)
+    }
 }
 
 /// A tensor that sets no bound, and why.

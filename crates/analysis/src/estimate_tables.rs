@@ -43,8 +43,8 @@ pub fn estimate_table(estimates: &[Estimate]) -> PolarsResult<DataFrame> {
         text("scope", |(_, s)| Some(s.scope.name())),
         text("name", |(_, s)| s.name.as_deref()),
         text("combination", |(_, s)| s.combination.map(Combination::name)),
-        number("search_lower", |(_, s)| power(s.exponents().0)),
-        number("search_upper", |(_, s)| power(s.exponents().1)),
+        number("search_lower", |(_, s)| Some(s.ends().0)),
+        number("search_upper", |(_, s)| Some(s.ends().1)),
         whole("decades", |(_, s)| Some(i64::from(s.exponents().1 - s.exponents().0))),
     ];
     columns.extend(bound_columns("lower", &rows, |space| &space.lower));
@@ -94,17 +94,12 @@ fn sets((estimate, space): Row<'_>) -> Option<&str> {
     if space.scope == Scope::Run {
         return None;
     }
-    let has = |bound: &CombinedBound| space.tensors.contains(&bound.tensor);
-    match (has(&estimate.lower), has(&estimate.upper)) {
+    match (space.sets(&estimate.lower), space.sets(&estimate.upper)) {
         (true, true) => Some("both"),
         (true, false) => Some("lower"),
         (false, true) => Some("upper"),
         (false, false) => Some(""),
     }
-}
-
-fn power(exponent: i32) -> Option<f64> {
-    format!("1e{exponent}").parse().ok()
 }
 
 /// A column of numbers or text, null where there is no value.

@@ -136,10 +136,10 @@ fn described(space: SearchSpace, args: &ExportArgs, estimates: &[Estimate]) -> S
         all.dedup();
         all.join(", ")
     };
-    let percentile = args.whose.options(args.at).percentile;
+    let Estimate { optimizer, percentile, .. } = &estimates[0];
     space
         .with_provenance("runs", joined(|estimate| escaped(&estimate.run)))
-        .with_provenance("optimizer", estimates[0].optimizer.name())
+        .with_provenance("optimizer", optimizer.name())
         .with_provenance("critical ε after step", joined(|estimate| estimate.step.to_string()))
         .with_provenance("known by", joined(|estimate| estimate.spaces[0].method.name().to_owned()))
         .with_provenance("bounds", format!("{} of the tensors, percentile {percentile}", args.combination))

@@ -16,6 +16,7 @@
 //! # Ok::<(), epsiloscope_export::SearchSpaceError>(())
 //! ```
 
+mod commented;
 mod documents;
 mod python;
 mod space;

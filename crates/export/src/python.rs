@@ -1,11 +1,11 @@
 //! Python modules that import nothing but the tool: each has a `SPACE`, a function `suggest`, or both.
 
-use crate::documents::comment;
+use crate::commented::{commented, parts};
 use crate::space::{SearchSpace, number};
 
 pub(crate) fn optuna(space: &SearchSpace) -> String {
     let (name, lower, upper) = parts(space);
-    module(
+    commented(
         space,
         &format!(
             "\
@@ -23,14 +23,14 @@ def suggest(trial: optuna.Trial) -> float:
 
 pub(crate) fn ray(space: &SearchSpace) -> String {
     let (name, lower, upper) = parts(space);
-    module(space, &format!("from ray import tune\n\nSPACE = {{\"{name}\": tune.loguniform({lower}, {upper})}}\n"))
+    commented(space, &format!("from ray import tune\n\nSPACE = {{\"{name}\": tune.loguniform({lower}, {upper})}}\n"))
 }
 
 /// In logarithms: Ax refuses ranges narrower than 1.5e-5, logarithmic ones too.
 pub(crate) fn ax(space: &SearchSpace) -> String {
     let name = space.parameter();
     let (lower, upper) = (space.lower().log10(), space.upper().log10());
-    module(
+    commented(
         space,
         &format!(
             "\
@@ -54,7 +54,7 @@ def suggest(parameters: dict) -> float:
 pub(crate) fn smac(space: &SearchSpace) -> String {
     let (name, lower, upper) = parts(space);
     let middle = number(space.middle());
-    module(
+    commented(
         space,
         &format!(
             "\
@@ -72,13 +72,13 @@ pub(crate) fn nevergrad(space: &SearchSpace) -> String {
     let python = format!(
         "import nevergrad as ng\n\nSPACE = ng.p.Dict(**{{\"{name}\": ng.p.Log(lower={lower}, upper={upper})}})\n"
     );
-    module(space, &python)
+    commented(space, &python)
 }
 
 /// Hyperopt takes natural logarithms.
 pub(crate) fn hyperopt(space: &SearchSpace) -> String {
     let (name, lower, upper) = parts(space);
-    module(
+    commented(
         space,
         &format!(
             "\
@@ -94,7 +94,7 @@ SPACE = {{\"{name}\": hp.loguniform(\"{name}\", math.log({lower}), math.log({upp
 
 pub(crate) fn keras_tuner(space: &SearchSpace) -> String {
     let (name, lower, upper) = parts(space);
-    module(
+    commented(
         space,
         &format!(
             "\
@@ -106,13 +106,4 @@ def suggest(hp: keras_tuner.HyperParameters) -> float:
 "
         ),
     )
-}
-
-fn module(space: &SearchSpace, python: &str) -> String {
-    format!("{}{python}", comment(space))
-}
-
-/// The name, which needs no escape, and the ends.
-fn parts(space: &SearchSpace) -> (&str, String, String) {
-    (space.parameter(), number(space.lower()), number(space.upper()))
 }

@@ -254,13 +254,11 @@ impl Source<'_> {
     }
 
     fn tensor_names(&self) -> Result<Names<'_>, FormatError> {
-        let tensors = &self.manifest.tensors;
-        self.names("tensor", |name| tensors.binary_search_by(|tensor| tensor.name.as_str().cmp(name)).ok())
+        self.names("tensor", |name| self.manifest.tensor_index(name))
     }
 
     fn quantity_names(&self) -> Result<Names<'_>, FormatError> {
-        let quantities = &self.manifest.quantities;
-        self.names("quantity", |name| quantities.iter().position(|quantity| quantity == name))
+        self.names("quantity", |name| self.manifest.quantity_index(name))
     }
 
     /// A column of names: one look-up per distinct name.

@@ -77,14 +77,7 @@ mod tests {
     use crate::manifest::{Mode, TensorInfo};
 
     fn manifest() -> Manifest {
-        let optimizer = OptimizerSettings {
-            name: "adam".to_owned(),
-            learning_rate: 1e-3,
-            epsilon: 1e-8,
-            beta1: Some(0.9),
-            beta2: Some(0.999),
-            weight_decay: 0.0,
-        };
+        let optimizer = OptimizerSettings::adam();
         let mut manifest = Manifest::new("r-1".to_owned(), Mode::Monitoring, optimizer, "none".to_owned());
         manifest.tensors = vec![TensorInfo { name: "fc.weight".to_owned(), shape: vec![2, 3], recorded_elements: 6 }];
         manifest.labels =

@@ -139,6 +139,20 @@ pub struct OptimizerSettings {
     pub weight_decay: f64,
 }
 
+impl OptimizerSettings {
+    /// Adam as PyTorch has it unless told otherwise.
+    pub fn adam() -> Self {
+        Self {
+            name: "adam".to_owned(),
+            learning_rate: 1e-3,
+            epsilon: 1e-8,
+            beta1: Some(0.9),
+            beta2: Some(0.999),
+            weight_decay: 0.0,
+        }
+    }
+}
+
 /// How the critical ε of every element was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -406,6 +420,16 @@ struct Header {
 }
 
 impl Manifest {
+    /// The place of a tensor in [`tensors`](Self::tensors), which are sorted by name.
+    pub fn tensor_index(&self, name: &str) -> Option<usize> {
+        self.tensors.binary_search_by(|tensor| tensor.name.as_str().cmp(name)).ok()
+    }
+
+    /// The place of a quantity in [`quantities`](Self::quantities).
+    pub fn quantity_index(&self, name: &str) -> Option<usize> {
+        self.quantities.iter().position(|quantity| quantity == name)
+    }
+
     /// The manifest of a run that begins now.
     pub fn new(run: String, mode: Mode, optimizer: OptimizerSettings, framework: String) -> Self {
         Self {

@@ -81,9 +81,8 @@ struct Chunks<'a> {
 
 impl Chunks<'_> {
     fn read(&self, values: &mut Values) -> Result<(), Fault> {
-        let Manifest { tensors, quantities, .. } = self.manifest;
-        let tensor = |name: &str| tensors.binary_search_by(|tensor| tensor.name.as_str().cmp(name)).ok();
-        let quantity = |name: &str| quantities.iter().position(|quantity| quantity == name);
+        let tensor = |name: &str| self.manifest.tensor_index(name);
+        let quantity = |name: &str| self.manifest.quantity_index(name);
         let steps = self.runs("step", numbers)?;
         let tensors = self.runs("tensor", |plain, n| names("tensor", plain, n, tensor))?;
         let quantities = self.runs("quantity", |plain, n| names("quantity", plain, n, quantity))?;
@@ -185,13 +184,18 @@ fn numbers(plain: &[u8], n: usize) -> Result<Vec<i64>, Fault> {
 fn names(column: &str, mut plain: &[u8], n: usize, find: impl Fn(&str) -> Option<usize>) -> Result<Vec<u32>, Fault> {
     let mut found = Vec::new();
     for _ in 0..n {
-        let len = plain.split_off(..4).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes);
-        let name = len.and_then(|len| plain.split_off(..len as usize)).ok_or("fewer names than the page says")?;
+        let name = prefixed(&mut plain).ok_or("fewer names than the page says")?;
         let name = str::from_utf8(name).ok().ok_or("a name that is no text")?;
         let index = find(name).ok_or_else(|| Fault(format!("{column} {name:?} is not in the manifest")))?;
         found.push(index as u32);
     }
     Ok(found)
+}
+
+/// Takes bytes that their number precedes, in four bytes.
+fn prefixed<'a>(plain: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = plain.split_off(..4)?.try_into().ok().map(u32::from_le_bytes)?;
+    plain.split_off(..len as usize)
 }
 
 /// Plain floats that may be null: a length, as many bytes of levels, 1 where there is a value; the values.
@@ -201,8 +205,7 @@ fn add_magnitudes(page: &Page, magnitude: &mut Vec<f32>) -> Result<(), Fault> {
         return Err("magnitudes that are not plain".into());
     };
     let mut plain = buf.as_ref();
-    let len = plain.split_off(..4).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes);
-    let levels = len.and_then(|len| plain.split_off(..len as usize)).ok_or("levels beyond their page")?;
+    let levels = prefixed(&mut plain).ok_or("levels beyond their page")?;
     for_each_run(levels, 1, *num_values as usize, |level, n_rows| {
         if level == 0 {
             magnitude.resize(magnitude.len() + n_rows, f32::NAN);
@@ -232,14 +235,7 @@ mod tests {
     type Row = (i64, u32, u32, Option<f32>);
 
     fn manifest() -> Manifest {
-        let optimizer = OptimizerSettings {
-            name: "adam".to_owned(),
-            learning_rate: 1e-3,
-            epsilon: 1e-8,
-            beta1: None,
-            beta2: None,
-            weight_decay: 0.0,
-        };
+        let optimizer = OptimizerSettings::adam();
         let mut manifest = Manifest::new("run".to_owned(), Mode::Monitoring, optimizer, "test".to_owned());
         let tensor = |name: &&str| TensorInfo { name: (*name).to_owned(), shape: vec![1], recorded_elements: 1 };
         manifest.tensors = TENSORS.iter().map(tensor).collect();

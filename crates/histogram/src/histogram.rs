@@ -96,6 +96,11 @@ impl Histogram {
         (self.first_bin..).zip(&self.counts).filter(|&(_, &count)| count != 0).map(|(bin, &count)| (bin, count))
     }
 
+    /// The first bin that is not empty, and the counts from there to the last; no counts where nothing was counted.
+    pub fn dense(&self) -> (i32, &[u64]) {
+        (self.first_bin, &self.counts)
+    }
+
     /// How many bins make a decade.
     pub fn bins_per_decade(&self) -> u32 {
         self.bins_per_decade

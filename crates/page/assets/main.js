@@ -23,8 +23,7 @@ function own(run, answer) {
   const of = run.answers[answer];
   if (!of) return {};
   const epsilon = of.reference_epsilon > 0 ? of.reference_epsilon : 10 ** ((of.search[0] + of.search[1]) / 2);
-  const stride = epsilonStride(of);
-  return { edge: Math.round((Math.log10(epsilon) * BINS_PER_DECADE) / stride) * stride };
+  return { edge: edgeNear(of, epsilon) };
 }
 
 function showChoices() {

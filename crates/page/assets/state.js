@@ -50,13 +50,16 @@ function currentSeries() {
   return { binsPerDecade: BINS_PER_DECADE, windows: answers.map(({ step }) => [step, step]), columns: answers.map(column) };
 }
 
+/** The edge nearest to an ε. */
+function edgeNear(answer, epsilon) {
+  const stride = answer === null ? 1 : epsilonStride(answer);
+  return Math.round((Math.log10(epsilon) * BINS_PER_DECADE) / stride) * stride;
+}
+
 /** The edge nearest to an ε, where it may stand. */
 function nearestEdge(epsilon) {
-  const answer = currentAnswer();
-  const stride = answer === null ? 1 : epsilonStride(answer);
   const [least, greatest] = epsilonRange();
-  const edge = Math.round((Math.log10(epsilon) * BINS_PER_DECADE) / stride) * stride;
-  return clamp(edge, least, greatest);
+  return clamp(edgeNear(currentAnswer(), epsilon), least, greatest);
 }
 
 /** Edges between which ε may stand: every critical ε, the run's, the default and the range of trial and error. */

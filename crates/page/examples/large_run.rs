@@ -40,14 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn manifest(dir: &Path, n_tensors: usize, every: u64, name: &str) -> Manifest {
-    let optimizer = OptimizerSettings {
-        name: "adam".to_owned(),
-        learning_rate: 1e-3,
-        epsilon: 1e-8,
-        beta1: Some(0.9),
-        beta2: Some(0.999),
-        weight_decay: 0.0,
-    };
+    let optimizer = OptimizerSettings::adam();
     let mut manifest = Manifest::new(Manifest::name_from(dir), Mode::Monitoring, optimizer, "synthetic".to_owned());
     manifest.histograms = true;
     manifest.magnitudes = MagnitudePolicy::None;

@@ -121,19 +121,8 @@ impl Series {
 
     /// Bins between the first and the last that are not empty, of every histogram.
     fn n_counts(&self) -> usize {
-        self.groups.iter().flatten().flatten().map(|histogram| dense(histogram).1.len()).sum()
+        self.groups.iter().flatten().flatten().map(|histogram| histogram.dense().1.len()).sum()
     }
-}
-
-/// The first bin that is not empty, and the counts from there to the last.
-pub(crate) fn dense(histogram: &Histogram) -> (i32, Vec<u64>) {
-    let first = histogram.bins().next().map_or(0, |(bin, _)| bin);
-    let mut counts = Vec::new();
-    for (bin, count) in histogram.bins() {
-        counts.resize((bin - first) as usize, 0);
-        counts.push(count);
-    }
-    (first, counts)
 }
 
 fn hull(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
@@ -194,8 +183,9 @@ mod tests {
 
         #[test]
         fn prop_dense_counts_are_the_bins(pairs in proptest::collection::btree_map(-1000..1000i32, 1..9u64, 0..50)) {
-            let (first, counts) = dense(&Histogram::from_bins(pairs.clone()));
-            let found = (first..).zip(counts).filter(|&(_, count)| count > 0).collect::<BTreeMap<_, _>>();
+            let histogram = Histogram::from_bins(pairs.clone());
+            let (first, counts) = histogram.dense();
+            let found = (first..).zip(counts.iter().copied()).filter(|&(_, count)| count > 0).collect::<BTreeMap<_, _>>();
             prop_assert_eq!(found, pairs);
         }
     }

@@ -8,7 +8,7 @@ use epsiloscope_format::Run;
 use epsiloscope_histogram::Histogram;
 use serde::Serialize;
 
-use crate::coarse::{Budget, Placed, Series, dense};
+use crate::coarse::{Budget, Placed, Series};
 
 /// One quantity.
 #[derive(Clone, Debug, Serialize)]
@@ -96,8 +96,8 @@ impl From<Series> for Table {
 
 /// First bin, zeros, what is not finite, then counts from that bin on.
 pub(crate) fn counts(histogram: &Histogram) -> Vec<i64> {
-    let (first, counts) = dense(histogram);
+    let (first, counts) = histogram.dense();
     let non_finite = histogram.nan() + histogram.pos_inf() + histogram.neg_inf();
     let apart = [i64::from(first), histogram.zeros() as i64, non_finite as i64];
-    apart.into_iter().chain(counts.into_iter().map(|count| count as i64)).collect()
+    apart.into_iter().chain(counts.iter().map(|&count| count as i64)).collect()
 }

@@ -1,7 +1,6 @@
 //! What ε does to a run: what the slider and the table of tensors show.
 
 use epsiloscope_analysis::denominator::Form;
-use epsiloscope_analysis::grouping::Scope;
 use epsiloscope_analysis::response::{CriticalCounts, ResponsePart};
 use epsiloscope_analysis::{AnalysisError, CandidateOptions, CombinedBound, Response, SearchSpace, responses};
 use epsiloscope_format::Run;
@@ -149,7 +148,6 @@ fn part(response: &Response, space: &SearchSpace) -> Option<Part> {
     let is_same = |part: &&ResponsePart| part.scope == space.scope && part.name == space.name;
     let critical = response.parts.iter().find(is_same)?.critical;
     let estimate = &response.estimate;
-    let sets = |bound: &CombinedBound| space.scope != Scope::Run && space.tensors.contains(&bound.tensor);
     Some(Part {
         scope: space.scope.name(),
         name: space.name.clone(),
@@ -157,8 +155,8 @@ fn part(response: &Response, space: &SearchSpace) -> Option<Part> {
         lower: bound(&space.lower),
         upper: bound(&space.upper),
         search: space.exponents(),
-        sets_lower: sets(&estimate.lower),
-        sets_upper: sets(&estimate.upper),
+        sets_lower: space.sets(&estimate.lower),
+        sets_upper: space.sets(&estimate.upper),
         numel: space.numel,
         sample_size: space.sample_size,
         zeros: space.zeros,

@@ -159,10 +159,7 @@ impl RecorderBuilder<'_> {
 /// # Panics
 /// If the manifest lacks a quantity.
 fn quantities(manifest: &Manifest, optimizers: &[Optimizer]) -> Quantities {
-    let index = |name: &str| {
-        let found = manifest.quantities.iter().position(|quantity| quantity == name);
-        found.expect("the manifest lists every quantity that is recorded")
-    };
+    let index = |name: &str| manifest.quantity_index(name).expect("the manifest lists every quantity that is recorded");
     let critical_epsilon = optimizers.iter().map(|optimizer| index(&optimizer.quantity())).collect();
     Quantities { gradient: index(GRADIENT), critical_epsilon }
 }

@@ -30,14 +30,7 @@ fn values(step: i64, numel: i64) -> Vec<f32> {
 }
 
 pub(crate) fn manifest() -> Manifest {
-    let optimizer = OptimizerSettings {
-        name: "adam".to_owned(),
-        learning_rate: 1e-3,
-        epsilon: 1e-8,
-        beta1: Some(0.9),
-        beta2: Some(0.999),
-        weight_decay: 0.0,
-    };
+    let optimizer = OptimizerSettings::adam();
     let mut manifest = Manifest::new("crash".to_owned(), Mode::Monitoring, optimizer, "none".to_owned());
     manifest.magnitudes = MagnitudePolicy::All;
     manifest.quantities = vec![GRADIENT.to_owned()];
