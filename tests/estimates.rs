@@ -232,6 +232,11 @@ fn without_signs_what_needs_them_is_refused_unless_it_was_recorded() {
             }
         }
     }
+    // Nobody asked for those that the run tells nothing of.
+    let usual = estimate(&run, &EstimateOptions::default()).unwrap();
+    assert!(!usual.is_empty() && usual.iter().all(|found| !found.optimizer.optimizer().needs_signs()));
+    let required = EstimateOptions { all_required: true, ..EstimateOptions::default() };
+    assert!(estimate(&run, &required).unwrap_err().to_string().contains("it needs signs"));
     for estimate in estimates(&Synthetic { critical_epsilon: Some(policy(false, false)), ..unsigned }) {
         let is_binned = |method| (method == Method::Bins) == estimate.optimizer.optimizer().needs_signs();
         assert!(estimate.tensors.iter().all(|tensor| is_binned(tensor.method)), "{}", estimate.optimizer);

@@ -101,8 +101,8 @@ impl CriticalEpsilon {
 /// asked for, only those of `magnitudes` are opened, and only to replay.
 ///
 /// # Errors
-/// [`AnalysisError::NotRecorded`] if nothing is known of an optimizer at any of the steps; else what reading and
-/// replaying brings, or what `visit` returns.
+/// [`AnalysisError::NotRecorded`] if nothing is known of an optimizer that is required, or of any, at any of the steps; else
+/// what reading and replaying brings, or what `visit` returns.
 pub(crate) fn visit_critical_epsilons(
     run: &Run,
     options: &EstimateOptions,
@@ -121,8 +121,10 @@ pub(crate) fn visit_critical_epsilons(
         }
     }
     match unknown.first() {
-        None => Ok(()),
-        Some(&optimizer) => Err(plan.nothing_known(optimizer)),
+        Some(&optimizer) if options.all_required || unknown.len() == plan.optimizers.len() => {
+            Err(plan.nothing_known(optimizer))
+        }
+        _ => Ok(()),
     }
 }
 

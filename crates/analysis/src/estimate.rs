@@ -38,6 +38,8 @@ pub const ROUNDING_NOISE_DECADES: f64 = 3.0;
 pub struct EstimateOptions {
     /// For which optimizers, each with the ε of an implementation.
     pub optimizers: Vec<Convention>,
+    /// Whether a run that tells nothing of one of them is refused; otherwise only a run that tells nothing of any is.
+    pub all_required: bool,
     /// Decay rate of their first moments; `None` for the one the run was recorded with, or 0.9.
     pub beta1: Option<f64>,
     /// Decay rate of their second moments; `None` for the one the run was recorded with, or 0.999.
@@ -59,11 +61,12 @@ pub struct EstimateOptions {
 }
 
 impl Default for EstimateOptions {
-    /// The paper's p = 0.98 and its extremes over the run, at the end, with the run's own decay rates, for the paper's
-    /// optimizers; intervals of 95 %, 1000 resamples.
+    /// The paper's p = 0.98 and its extremes over the run, at the end, with the run's own decay rates, for those of the
+    /// paper's optimizers that the run tells of; intervals of 95 %, 1000 resamples.
     fn default() -> Self {
         Self {
             optimizers: Optimizer::DEFAULT.map(Convention::from).to_vec(),
+            all_required: false,
             beta1: None,
             beta2: None,
             at: At::Last,
@@ -318,8 +321,8 @@ pub fn nearest_power(value: f64) -> i32 {
 /// One pass over the files serves all of them.
 ///
 /// # Errors
-/// [`AnalysisError::NotRecorded`] if the run holds neither gradients of every step nor snapshots for an optimizer, no
-/// tensor has a non-zero gradient, or nothing is known at the steps asked for; otherwise what reading and replaying the
+/// [`AnalysisError::NotRecorded`] if the run holds neither gradients of every step nor snapshots for an optimizer that is
+/// required, or for any; no tensor has a non-zero gradient, or nothing is known at the steps asked for; otherwise what reading and replaying the
 /// run brings.
 pub fn estimate(run: &Run, options: &EstimateOptions) -> Result<Vec<Estimate>, AnalysisError> {
     let mut estimates = Vec::new();

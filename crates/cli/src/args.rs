@@ -95,7 +95,7 @@ pub(crate) struct RunsArg {
 pub(crate) struct WhoseArgs {
     /// Optimizers, each with the ε of an implementation: adam, adamw, nadam, optax-adam, optax-eps-root, amsgrad, radam,
     /// keras-adam, rmsprop, tf-rmsprop, optax-rmsprop, rmsprop-centered, adagrad, adabelief, adamomentum, eadam, yogi
-    /// [default: adam, rmsprop, adabelief, adamomentum]
+    /// [default: those of adam, rmsprop, adabelief, adamomentum that the run tells of]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     optimizer: Vec<Convention>,
     /// Share of each tensor's elements that its upper bound leaves below it, and its lower bound above it
@@ -124,6 +124,7 @@ impl WhoseArgs {
         };
         EstimateOptions {
             optimizers,
+            all_required: !self.optimizer.is_empty(),
             at,
             beta1: self.beta1,
             beta2: self.beta2,

@@ -52,19 +52,25 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
     let format = args.format.format;
     output::refuse_binary_terminal(format)?;
     let options = options(args);
-    let outcome = for_each(&args.runs.runs, |run| Ok(estimate(run, &options)?));
+    if format == Format::Table && args.per == Scope::Run && options.combinations == [Combination::Extremes] {
+        return verdict(args, &options);
+    }
+    // Of each run its rows alone are kept.
+    let outcome = for_each(&args.runs.runs, |run| Ok(estimate_table(&estimate(run, &options)?)?));
+    if let Some(table) = output::stacked(outcome.results)? {
+        output::print(&if format == Format::Table { table.select(SHORT_COLUMNS)? } else { table }, format)?;
+    }
+    Ok(outcome.status)
+}
+
+/// The search spaces in words.
+fn verdict(args: &EstimateArgs, options: &EstimateOptions) -> anyhow::Result<ExitCode> {
+    let outcome = for_each(&args.runs.runs, |run| Ok(estimate(run, options)?));
     let estimates: Vec<Estimate> = outcome.results.into_iter().flatten().collect();
     if !estimates.is_empty() {
-        let is_verdict = args.per == Scope::Run && options.combinations == [Combination::Extremes];
-        if format == Format::Table && is_verdict {
-            let mut out = std::io::stdout().lock();
-            write_verdict(&estimates, &mut out)?;
-            out.flush()?;
-        } else {
-            let table = estimate_table(&estimates)?;
-            let is_for_people = format == Format::Table;
-            output::print(&if is_for_people { table.select(SHORT_COLUMNS)? } else { table }, format)?;
-        }
+        let mut out = std::io::stdout().lock();
+        write_verdict(&estimates, &mut out)?;
+        out.flush()?;
     }
     Ok(outcome.status)
 }

@@ -1,7 +1,7 @@
 //! Several runs, one after another or at once; one that is damaged never stops the others.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::ffi::OsStringExt;
@@ -26,7 +26,7 @@ pub(crate) struct Outcome<T> {
     pub(crate) status: ExitCode,
 }
 
-/// Opens every run and applies `question` to it, in parallel. Faults are reported, one line each.
+/// Applies `question` to every run, in parallel. Faults are reported, one line each.
 pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> anyhow::Result<T> + Sync) -> Outcome<T> {
     for_each_of_many(paths, |run, _n_runs| question(run))
 }
@@ -43,15 +43,14 @@ pub(crate) fn for_each_of_many<T: Send>(
     // What a panic has to say is reported with the run's name, once.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_panic| {}));
-    let open = |storage: &Arc<dyn Storage>| guarded(storage.root(), || Ok(Run::open_in(Arc::clone(storage))?));
-    let runs: Vec<anyhow::Result<Run>> = found.runs.par_iter().map(open).collect();
-    let answer = |run: anyhow::Result<Run>| {
-        let run = run?;
-        let answer = guarded(run.dir(), || question(&run, n_runs));
+    let shared = shared_names(&found.runs);
+    // Opened only when its turn comes: a thousand open runs would take memory for nothing.
+    let answer = |storage: Arc<dyn Storage>| {
+        let answer = guarded(storage.root(), || question(&opened(&storage, &shared)?, n_runs));
         progress.inc(1);
         answer
     };
-    let answers: Vec<anyhow::Result<T>> = map_some_at_a_time(distinct(runs), answer);
+    let answers: Vec<anyhow::Result<T>> = map_some_at_a_time(found.runs, answer);
     std::panic::set_hook(hook);
     progress.finish_and_clear();
     let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
@@ -108,18 +107,21 @@ fn guarded<T>(dir: &Path, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::R
     outcome.unwrap_or_else(|panic| Err(anyhow!("{}: internal error: {}", dir.display(), message(&*panic))))
 }
 
-/// Runs that share a name are told apart by their directories.
-fn distinct(mut runs: Vec<anyhow::Result<Run>>) -> Vec<anyhow::Result<Run>> {
-    let mut n_named: BTreeMap<String, usize> = BTreeMap::new();
-    for run in runs.iter().flatten() {
-        *n_named.entry(run.manifest().run.clone()).or_default() += 1;
+/// The names that several runs have. A run that cannot be read has none; opening it says why.
+fn shared_names(runs: &[Arc<dyn Storage>]) -> BTreeSet<String> {
+    let name = |storage: &Arc<dyn Storage>| guarded(storage.root(), || Ok(Run::name_in(&**storage)?)).ok();
+    let mut names: Vec<String> = runs.par_iter().filter_map(name).collect();
+    names.sort_unstable();
+    names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone()).collect()
+}
+
+/// Opens a run. Those that share a name are told apart by their directories.
+fn opened(storage: &Arc<dyn Storage>, shared: &BTreeSet<String>) -> anyhow::Result<Run> {
+    let mut run = Run::open_in(Arc::clone(storage))?;
+    if shared.contains(&run.manifest().run) {
+        run.rename(run.dir().display().to_string());
     }
-    for run in runs.iter_mut().flatten() {
-        if n_named[&run.manifest().run] > 1 {
-            run.rename(run.dir().display().to_string());
-        }
-    }
-    runs
+    Ok(run)
 }
 
 /// One line on standard error.

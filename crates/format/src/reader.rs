@@ -76,6 +76,14 @@ impl Run {
         }
     }
 
+    /// What the run in `storage` is called, without opening it.
+    ///
+    /// # Errors
+    /// [`FormatError`] if its manifest cannot be read.
+    pub fn name_in(storage: &dyn Storage) -> Result<String, FormatError> {
+        Ok(Manifest::read(storage)?.run)
+    }
+
     /// A finished run's list has all the rows that the manifest counts, however they are cut into parts.
     fn check_totals(&self) -> Result<(), FormatError> {
         let Some(totals) = &self.manifest.totals else { return Ok(()) };

@@ -17,6 +17,11 @@ use crate::batch::{frame, record_batch};
 use crate::escape::without_formula;
 use crate::number;
 
+/// Rows of a table for people.
+const MAX_TABLE_ROWS: usize = 10_000;
+/// Rows that are converted at once.
+const ROWS_AT_A_TIME: usize = 65_536;
+
 /// The formats of `--format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -70,28 +75,78 @@ pub enum OutputError {
 /// # Errors
 /// [`OutputError`] if the writer refuses.
 pub fn write_frame(frame: &DataFrame, format: Format, out: &mut dyn Write) -> Result<(), OutputError> {
-    let bytes = match format {
-        Format::Table => format!("{}\n", table(frame).trim_fmt()).into_bytes(),
-        Format::Json => encode_json(&record_batch(frame)?)?,
-        Format::Csv => encode_csv(&record_batch(frame)?)?,
-        Format::Parquet => encode_parquet(frame, &[])?,
-    };
-    Ok(out.write_all(&bytes)?)
+    match format {
+        Format::Table => write_table(frame, out)?,
+        Format::Json => Pipe::through(out, |pipe| write_json(frame, pipe))?,
+        Format::Csv => Pipe::through(out, |pipe| write_csv(frame, pipe))?,
+        Format::Parquet => out.write_all(&encode_parquet(frame, &[])?)?,
+    }
+    Ok(())
 }
 
-fn encode_json(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-    let mut bytes = Vec::new();
-    let mut writer = JsonWriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut bytes);
-    writer.write(batch)?;
+/// What a person may scroll through; aligning columns takes kilobytes a row.
+fn write_table(frame: &DataFrame, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", table(&frame.head(Some(MAX_TABLE_ROWS))).trim_fmt())?;
+    match frame.height().saturating_sub(MAX_TABLE_ROWS) {
+        0 => Ok(()),
+        more => writeln!(out, "and {} more rows: --format csv, json or parquet has all", number::grouped(more as i64)),
+    }
+}
+
+/// Keeps the fault that the encoders would turn into text: a reader that has seen enough is none.
+struct Pipe<'a> {
+    out: &'a mut dyn Write,
+    fault: Option<io::Error>,
+}
+
+impl Pipe<'_> {
+    fn through(
+        out: &mut dyn Write,
+        encode: impl FnOnce(&mut Pipe<'_>) -> Result<(), OutputError>,
+    ) -> Result<(), OutputError> {
+        let mut pipe = Pipe { out, fault: None };
+        let result = encode(&mut pipe);
+        pipe.fault.map_or(result, |fault| Err(fault.into()))
+    }
+}
+
+impl Write for Pipe<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes).map_err(|fault| {
+            let kind = fault.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.fault = Some(fault);
+            }
+            kind.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn write_json(frame: &DataFrame, out: &mut Pipe<'_>) -> Result<(), OutputError> {
+    let mut writer = JsonWriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut *out);
+    for rows in some_at_a_time(frame) {
+        writer.write(&record_batch(&rows)?)?;
+    }
     writer.finish()?;
-    bytes.push(b'\n');
-    Ok(bytes)
+    Ok(writeln!(out)?)
 }
 
-fn encode_csv(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-    let mut bytes = Vec::new();
-    CsvWriterBuilder::new().with_header(true).build(&mut bytes).write(&without_formulas(batch)?)?;
-    Ok(bytes)
+fn write_csv(frame: &DataFrame, out: &mut Pipe<'_>) -> Result<(), OutputError> {
+    let mut writer = CsvWriterBuilder::new().with_header(true).build(out);
+    for rows in some_at_a_time(frame) {
+        writer.write(&without_formulas(&record_batch(&rows)?)?)?;
+    }
+    Ok(())
+}
+
+/// The rows in pieces, so that no second copy of all of them is made; one empty piece of a frame without rows.
+fn some_at_a_time(frame: &DataFrame) -> impl Iterator<Item = DataFrame> + '_ {
+    let starts = (0..frame.height().max(1)).step_by(ROWS_AT_A_TIME);
+    starts.map(|start| frame.slice(start as i64, ROWS_AT_A_TIME))
 }
 
 /// A frame as the bytes of a Parquet file, with key-value metadata in its footer.
@@ -160,5 +215,40 @@ fn real(value: f64) -> String {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
         number::magnitude(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::df;
+
+    use super::*;
+
+    fn written(n_rows: usize, format: Format) -> Vec<u8> {
+        let frame = df!["row" => (0..n_rows as i64).collect::<Vec<_>>()].unwrap();
+        let mut bytes = Vec::new();
+        write_frame(&frame, format, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn rows_come_once_each_however_many_pieces_they_are_written_in() {
+        for n_rows in [0, 1, ROWS_AT_A_TIME - 1, ROWS_AT_A_TIME, ROWS_AT_A_TIME + 1, 2 * ROWS_AT_A_TIME] {
+            let rows: Vec<String> = (0..n_rows).map(|row| row.to_string()).collect();
+            let csv = [&["row".to_owned()], rows.as_slice(), &[String::new()]].concat().join("\n");
+            assert_eq!(String::from_utf8(written(n_rows, Format::Csv)).unwrap(), csv);
+            let objects: Vec<String> = rows.iter().map(|row| format!(r#"{{"row":{row}}}"#)).collect();
+            let json = format!("[{}]\n", objects.join(","));
+            assert_eq!(String::from_utf8(written(n_rows, Format::Json)).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn a_long_table_ends_with_what_it_leaves_out() {
+        let lines = |n_rows| String::from_utf8(written(n_rows, Format::Table)).unwrap().lines().count();
+        assert_eq!(lines(MAX_TABLE_ROWS), 1 + MAX_TABLE_ROWS);
+        let text = String::from_utf8(written(MAX_TABLE_ROWS + 1234, Format::Table)).unwrap();
+        assert_eq!(text.lines().count(), 1 + MAX_TABLE_ROWS + 1);
+        assert_eq!(text.lines().last(), Some("and 1\u{202f}234 more rows: --format csv, json or parquet has all"));
     }
 }
