@@ -55,9 +55,13 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
     if format == Format::Table && args.per == Scope::Run && options.combinations == [Combination::Extremes] {
         return verdict(args, &options);
     }
-    // Of each run its rows alone are kept.
-    let outcome = for_each(&args.runs.runs, |run| Ok(estimate_table(&estimate(run, &options)?)?));
-    if let Some(table) = output::stacked(outcome.results)? {
+    // Rows say nothing of single tensors beside those of `spaces`: of thousands of runs they would fill memory.
+    let of_spaces = |estimate| Estimate { tensors: Vec::new(), ..estimate };
+    let outcome =
+        for_each(&args.runs.runs, |run| Ok(estimate(run, &options)?.into_iter().map(of_spaces).collect::<Vec<_>>()));
+    let estimates: Vec<Estimate> = outcome.results.into_iter().flatten().collect();
+    if !estimates.is_empty() {
+        let table = estimate_table(&estimates)?;
         output::print(&if format == Format::Table { table.select(SHORT_COLUMNS)? } else { table }, format)?;
     }
     Ok(outcome.status)
