@@ -322,8 +322,8 @@ pub fn nearest_power(value: f64) -> i32 {
 ///
 /// # Errors
 /// [`AnalysisError::NotRecorded`] if the run holds neither gradients of every step nor snapshots for an optimizer that is
-/// required, or for any; no tensor has a non-zero gradient, or nothing is known at the steps asked for; otherwise what reading and replaying the
-/// run brings.
+/// required, or for any; if no tensor has a non-zero gradient; or if nothing is known at the steps asked for. Otherwise
+/// what reading and replaying the run brings.
 pub fn estimate(run: &Run, options: &EstimateOptions) -> Result<Vec<Estimate>, AnalysisError> {
     let mut estimates = Vec::new();
     visit_estimates(run, options, |_known, estimate| estimates.push(estimate))?;

@@ -52,29 +52,22 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
     let format = args.format.format;
     output::refuse_binary_terminal(format)?;
     let options = options(args);
-    if format == Format::Table && args.per == Scope::Run && options.combinations == [Combination::Extremes] {
-        return verdict(args, &options);
-    }
+    let is_for_people = format == Format::Table;
+    let is_verdict = is_for_people && args.per == Scope::Run && options.combinations == [Combination::Extremes];
     // Rows say nothing of single tensors beside those of `spaces`: of thousands of runs they would fill memory.
-    let of_spaces = |estimate| Estimate { tensors: Vec::new(), ..estimate };
+    let told = |found: Estimate| if is_verdict { found } else { Estimate { tensors: Vec::new(), ..found } };
     let outcome =
-        for_each(&args.runs.runs, |run| Ok(estimate(run, &options)?.into_iter().map(of_spaces).collect::<Vec<_>>()));
+        for_each(&args.runs.runs, |run| Ok(estimate(run, &options)?.into_iter().map(told).collect::<Vec<_>>()));
     let estimates: Vec<Estimate> = outcome.results.into_iter().flatten().collect();
     if !estimates.is_empty() {
-        let table = estimate_table(&estimates)?;
-        output::print(&if format == Format::Table { table.select(SHORT_COLUMNS)? } else { table }, format)?;
-    }
-    Ok(outcome.status)
-}
-
-/// The search spaces in words.
-fn verdict(args: &EstimateArgs, options: &EstimateOptions) -> anyhow::Result<ExitCode> {
-    let outcome = for_each(&args.runs.runs, |run| Ok(estimate(run, options)?));
-    let estimates: Vec<Estimate> = outcome.results.into_iter().flatten().collect();
-    if !estimates.is_empty() {
-        let mut out = std::io::stdout().lock();
-        write_verdict(&estimates, &mut out)?;
-        out.flush()?;
+        if is_verdict {
+            let mut out = std::io::stdout().lock();
+            write_verdict(&estimates, &mut out)?;
+            out.flush()?;
+        } else {
+            let table = estimate_table(&estimates)?;
+            output::print(&if is_for_people { table.select(SHORT_COLUMNS)? } else { table }, format)?;
+        }
     }
     Ok(outcome.status)
 }

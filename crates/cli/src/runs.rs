@@ -109,6 +109,10 @@ fn guarded<T>(dir: &Path, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::R
 
 /// The names that several runs have. A run that cannot be read has none; opening it says why.
 fn shared_names(runs: &[Arc<dyn Storage>]) -> BTreeSet<String> {
+    // A lone run shares its name with none; its manifest need not be fetched twice.
+    if runs.len() < 2 {
+        return BTreeSet::new();
+    }
     let name = |storage: &Arc<dyn Storage>| guarded(storage.root(), || Ok(Run::name_in(&**storage)?)).ok();
     let mut names: Vec<String> = runs.par_iter().filter_map(name).collect();
     names.sort_unstable();
