@@ -16,6 +16,7 @@ use crate::diff::DiffArgs;
 use crate::drift::{DriftArgs, SpreadArgs};
 use crate::estimate::EstimateArgs;
 use crate::histogram::HistogramArgs;
+use crate::query::QueryArgs;
 use crate::schema::SchemaArgs;
 use crate::verify::VerifyArgs;
 
@@ -27,6 +28,7 @@ Examples:
   epsiloscope candidates runs/mine              which ε to try, each with its learning rate
   epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
+  epsiloscope query 'SELECT …' runs/*            any question, in SQL
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
   epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
   epsiloscope verify runs/*                     whether runs are sound
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     Histogram(HistogramArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
+    /// Ask runs or a data set in SQL
+    Query(QueryArgs),
     /// Say how far the magnitudes of two runs lie apart
     Diff(DiffArgs),
     /// Check runs: files, digests, rows and sums; repairs nothing

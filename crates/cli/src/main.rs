@@ -11,6 +11,7 @@ mod estimate;
 mod histogram;
 mod inspect;
 mod output;
+mod query;
 mod record;
 mod runs;
 mod schema;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Spread(args) => drift::run_spread(&args),
         Command::Histogram(args) => histogram::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Query(args) => query::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),

@@ -26,27 +26,52 @@ pub(crate) struct Outcome<T> {
     pub(crate) status: ExitCode,
 }
 
+/// Runs that can be opened, in the order in which they were named, and what is wrong with the others.
+pub(crate) struct Opened {
+    pub(crate) runs: Vec<Run>,
+    pub(crate) faults: Vec<anyhow::Error>,
+}
+
+/// Opens every run. Those that share a name are told apart by their directories.
+pub(crate) fn open_all(paths: &[PathBuf]) -> Opened {
+    let (mut runs, mut faults) = (Vec::new(), Vec::new());
+    for run in opened(found(paths)) {
+        match run {
+            Ok(run) => runs.push(run),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    Opened { runs, faults }
+}
+
+fn found(paths: &[PathBuf]) -> Found {
+    let unnamed = |fault: std::io::Error| Found { faults: vec![fault.into()], ..Found::default() };
+    named(paths).map_or_else(unnamed, |paths| discover(&paths))
+}
+
+fn opened(found: Found) -> impl Iterator<Item = anyhow::Result<Run>> {
+    let open = |storage: &Arc<dyn Storage>| guarded(storage.root(), || Ok(Run::open_in(Arc::clone(storage))?));
+    let runs = found.runs.par_iter().map(open).collect();
+    let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
+    unfound.chain(distinct(runs))
+}
+
 /// Opens every run and applies `question` to it, in parallel. Faults are reported, one line each.
 pub(crate) fn for_each<T: Send>(paths: &[PathBuf], question: impl Fn(&Run) -> anyhow::Result<T> + Sync) -> Outcome<T> {
-    let unnamed = |fault: std::io::Error| Found { faults: vec![fault.into()], ..Found::default() };
-    let found = named(paths).map_or_else(unnamed, |paths| discover(&paths));
+    let found = found(paths);
     let progress = progress_bar(found.runs.len());
     // What a panic has to say is reported with the run's name, once.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_panic| {}));
-    let open = |storage: &Arc<dyn Storage>| guarded(storage.root(), || Ok(Run::open_in(Arc::clone(storage))?));
-    let runs: Vec<anyhow::Result<Run>> = found.runs.par_iter().map(open).collect();
     let answer = |run: anyhow::Result<Run>| {
         let run = run?;
         let answer = guarded(run.dir(), || question(&run));
         progress.inc(1);
         answer
     };
-    let answers: Vec<anyhow::Result<T>> = map_some_at_a_time(distinct(runs), answer);
+    let answers: Vec<anyhow::Result<T>> = map_some_at_a_time(opened(found).collect(), answer);
     std::panic::set_hook(hook);
     progress.finish_and_clear();
-    let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
-    let answers: Vec<anyhow::Result<T>> = unfound.chain(answers).collect();
     let (mut results, mut faults) = (Vec::new(), Vec::new());
     for answer in answers {
         match answer {

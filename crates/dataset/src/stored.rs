@@ -144,7 +144,10 @@ fn admit(path: &Path, limit: u64) -> impl Fn(u64) -> Result<(), FormatError> {
         if bytes <= limit {
             return Ok(());
         }
-        Err(FormatError::Content { path: path.clone(), reason: format!("{bytes} bytes: at most {limit} are in such a file") })
+        Err(FormatError::Content {
+            path: path.clone(),
+            reason: format!("{bytes} bytes: at most {limit} are in such a file"),
+        })
     }
 }
 

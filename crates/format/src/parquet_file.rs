@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -91,7 +92,7 @@ pub fn decode_results(path: &Path, bytes: Vec<u8>) -> Result<Vec<RecordBatch>, F
         let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(parquet)?;
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.into(), metadata).build();
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(Bytes::from(bytes), metadata).build();
         reader.map_err(parquet)?.map(|batch| batch.map_err(|fault| parquet(fault.into()))).collect()
     })
 }

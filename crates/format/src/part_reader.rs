@@ -56,7 +56,8 @@ impl Part<'_> {
         let batches = read_part(run.storage(), entry, Some(&[&["step"], columns].concat()), run.last_step())?;
         let schema = entry.table.arrow_schema();
         let is_asked = |name: &String| columns.contains(&name.as_str());
-        let asked: Vec<&String> = schema.fields().iter().map(|field| field.name()).filter(|name| is_asked(name)).collect();
+        let asked: Vec<&String> =
+            schema.fields().iter().map(|field| field.name()).filter(|name| is_asked(name)).collect();
         let projected = |batch: &RecordBatch| {
             let indices = asked.iter().map(|name| batch.schema().index_of(name)).collect::<Result<Vec<_>, _>>();
             let batch = indices.and_then(|indices| batch.project(&indices));

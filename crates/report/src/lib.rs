@@ -13,6 +13,6 @@ mod verdict;
 
 pub use batch::frame;
 pub use candidates::write_candidates;
-pub use output::{Format, OutputError, decode_parquet, encode_parquet, write_frame};
+pub use output::{Format, OutputError, decode_parquet, encode, encode_parquet, write_frame};
 pub use run::{Gaps, write_run};
 pub use verdict::write_verdict;

@@ -70,13 +70,20 @@ pub enum OutputError {
 /// # Errors
 /// [`OutputError`] if the writer refuses.
 pub fn write_frame(frame: &DataFrame, format: Format, out: &mut dyn Write) -> Result<(), OutputError> {
-    let bytes = match format {
+    Ok(out.write_all(&encode(frame, format)?)?)
+}
+
+/// A frame in the given format.
+///
+/// # Errors
+/// [`OutputError`] if the encoder refuses.
+pub fn encode(frame: &DataFrame, format: Format) -> Result<Vec<u8>, OutputError> {
+    Ok(match format {
         Format::Table => format!("{}\n", table(frame).trim_fmt()).into_bytes(),
         Format::Json => encode_json(&record_batch(frame)?)?,
         Format::Csv => encode_csv(&record_batch(frame)?)?,
         Format::Parquet => encode_parquet(frame, &[])?,
-    };
-    Ok(out.write_all(&bytes)?)
+    })
 }
 
 fn encode_json(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
