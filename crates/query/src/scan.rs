@@ -127,15 +127,16 @@ impl AnonymousScan for TableScan {
             Some(names) => names.iter().map(PlSmallStr::as_str).collect(),
             None => self.schema.iter_names().map(PlSmallStr::as_str).collect(),
         };
+        let predicate = args.predicate.as_ref().and_then(without_hints);
         let frames = match args.n_rows {
             Some(n_rows) => self.first(&names, n_rows)?,
-            None => self.gathered(&names, args.predicate.as_ref())?,
+            None => self.gathered(&names, predicate.as_ref())?,
         };
         let mut all = DataFrame::empty_with_schema(&self.schema).select(names)?;
         for frame in frames {
             all.vstack_mut_owned(frame)?;
         }
-        match args.predicate.filter(|_predicate| args.n_rows.is_some()) {
+        match predicate.filter(|_predicate| args.n_rows.is_some()) {
             Some(predicate) => all.lazy().filter(predicate).collect(),
             None => Ok(all),
         }
@@ -147,6 +148,21 @@ impl AnonymousScan for TableScan {
 
     fn allows_projection_pushdown(&self) -> bool {
         true
+    }
+}
+
+/// A predicate without what polars adds to it for its own use: which rows the first ones in an order, found so far, rule
+/// out. It is no expression that could be run elsewhere.
+fn without_hints(predicate: &Expr) -> Option<Expr> {
+    match predicate {
+        Expr::Display { fmt_str, .. } if fmt_str.as_str() == "dynamic_predicate" => None,
+        Expr::BinaryExpr { left, op: Operator::And | Operator::LogicalAnd, right } => {
+            match (without_hints(left), without_hints(right)) {
+                (Some(left), Some(right)) => Some(left.and(right)),
+                (left, right) => left.or(right),
+            }
+        }
+        other => Some(other.clone()),
     }
 }
 
