@@ -14,6 +14,7 @@ use epsiloscope_histogram::{BINS_PER_DECADE, BinRange};
 use polars::prelude::*;
 use polars::sql::SQLContext;
 
+use crate::duckdb::sql_type;
 use crate::error::{QueryError, one_line};
 use crate::plan::folded;
 use crate::result_types::plain;
@@ -53,7 +54,7 @@ impl Database {
             runs.iter().enumerate().map(source).collect()
         };
         let estimates = |run: &Arc<Run>| Rows::Estimates(Arc::clone(run), Arc::clone(&options));
-        let mut tables = vec![NamedTable::of_results(ResultTable::Runs, each(&|run| Rows::Run(Arc::clone(run))))];
+        let mut tables = vec![NamedTable::of_runs(each(&|run| Rows::Run(Arc::clone(run))))];
         tables.extend(Table::ALL.map(|table| NamedTable::of_parts(table, &runs)));
         tables.push(NamedTable::of_results(ResultTable::Estimates, each(&estimates)));
         tables.push(NamedTable::bins());
@@ -89,12 +90,12 @@ impl Database {
         let columns = self
             .tables
             .iter()
-            .flat_map(|table| table.schema.iter().map(|(name, kind)| (table.name, name.as_str(), kind.to_string())));
+            .flat_map(|table| table.schema.iter().map(|(name, kind)| (table.name, name.as_str(), sql_type(kind))));
         let columns: Vec<_> = columns.collect();
         df![
             "table" => columns.iter().map(|column| column.0).collect::<Vec<_>>(),
             "column" => columns.iter().map(|column| column.1).collect::<Vec<_>>(),
-            "type" => columns.iter().map(|column| column.2.as_str()).collect::<Vec<_>>(),
+            "type" => columns.iter().map(|column| column.2).collect::<Vec<_>>(),
         ]
     }
 
@@ -171,6 +172,14 @@ impl Database {
 }
 
 impl NamedTable {
+    /// What runs lack is known once they are analysed.
+    fn of_runs(sources: Vec<Arc<Source>>) -> Self {
+        let table = Self::of_results(ResultTable::Runs, sources);
+        let mut schema = (*table.schema).clone();
+        schema.shift_remove("lacks");
+        Self { schema: Arc::new(schema), ..table }
+    }
+
     fn of_results(table: ResultTable, sources: Vec<Arc<Source>>) -> Self {
         let mut columns = table.columns();
         // Drift, spread and faults keep the order of their files.

@@ -99,7 +99,8 @@ fn empty(table: &NamedTable) -> String {
     format!("SELECT {} WHERE false", columns.collect::<Vec<_>>().join(", "))
 }
 
-fn sql_type(kind: &DataType) -> &'static str {
+/// What SQL calls a type.
+pub(crate) fn sql_type(kind: &DataType) -> &'static str {
     match kind {
         DataType::Boolean => "BOOLEAN",
         DataType::Int32 => "INTEGER",

@@ -155,7 +155,7 @@ impl AnonymousScan for TableScan {
 /// out. It is no expression that could be run elsewhere.
 fn without_hints(predicate: &Expr) -> Option<Expr> {
     match predicate {
-        Expr::Display { fmt_str, .. } if fmt_str.as_str() == "dynamic_predicate" => None,
+        Expr::Display { fmt_str, .. } if fmt_str.starts_with("dynamic_pred: ") => None,
         Expr::BinaryExpr { left, op: Operator::And | Operator::LogicalAnd, right } => {
             match (without_hints(left), without_hints(right)) {
                 (Some(left), Some(right)) => Some(left.and(right)),
