@@ -102,3 +102,9 @@ fn dependencies_with_versions(package: &str) -> Vec<String> {
     lines.dedup();
     lines
 }
+
+#[test]
+fn only_queries_reach_the_sql_parser() {
+    assert!(depends("epsiloscope-query", "sqlparser"));
+    assert!(!depends("epsiloscope-query", "clap") && !depends("epsiloscope-page", "epsiloscope-query"));
+}

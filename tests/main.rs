@@ -21,6 +21,7 @@ mod invariants;
 mod many_damaged;
 mod mutations;
 mod places;
+mod query;
 mod ranks;
 mod recorded_examples;
 mod report_page;

@@ -17,6 +17,7 @@ use crate::drift::{DriftArgs, SpreadArgs};
 use crate::estimate::EstimateArgs;
 use crate::export::ExportArgs;
 use crate::histogram::HistogramArgs;
+use crate::query::QueryArgs;
 use crate::report::ReportArgs;
 use crate::schema::SchemaArgs;
 use crate::verify::VerifyArgs;
@@ -31,6 +32,7 @@ Examples:
   epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope report runs/* --out report.html   all of it to look at, in one HTML file
+  epsiloscope query 'SELECT …' runs/*            any question, in SQL
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
   epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
   epsiloscope verify runs/*                     whether runs are sound
@@ -66,6 +68,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Write one HTML file to look at: histograms through training, and what any ε does
     Report(ReportArgs),
+    /// Ask runs or a data set in SQL
+    Query(QueryArgs),
     /// Say how far the magnitudes of two runs lie apart
     Diff(DiffArgs),
     /// Check runs: files, digests, rows and sums; repairs nothing

@@ -12,6 +12,7 @@ mod export;
 mod histogram;
 mod inspect;
 mod output;
+mod query;
 mod record;
 mod report;
 mod runs;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Query(args) => query::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),

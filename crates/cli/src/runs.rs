@@ -36,8 +36,7 @@ pub(crate) fn for_each_of_many<T: Send>(
     paths: &[PathBuf],
     question: impl Fn(&Run, usize) -> anyhow::Result<T> + Sync,
 ) -> Outcome<T> {
-    let unnamed = |fault: std::io::Error| Found { faults: vec![fault.into()], ..Found::default() };
-    let found = named(paths).map_or_else(unnamed, |paths| discover(&paths));
+    let found = found(paths);
     let n_runs = found.runs.len();
     let progress = progress_bar(n_runs);
     // What a panic has to say is reported with the run's name, once.
@@ -71,6 +70,31 @@ pub(crate) fn for_each_of_many<T: Send>(
         _ => ExitCode::from(PARTIAL),
     };
     Outcome { results, faults, status }
+}
+
+/// Opens every run. What is wrong with those that cannot be opened is reported, one line each; the number says how many.
+pub(crate) fn open_all(paths: &[PathBuf]) -> (Vec<Run>, usize) {
+    let found = found(paths);
+    let shared = shared_names(&found.runs);
+    let open = |storage: &Arc<dyn Storage>| guarded(storage.root(), || opened(storage, &shared));
+    let runs: Vec<anyhow::Result<Run>> = found.runs.par_iter().map(open).collect();
+    let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
+    let (mut opened, mut n_faults) = (Vec::new(), 0);
+    for run in unfound.chain(runs) {
+        match run {
+            Ok(run) => opened.push(run),
+            Err(fault) => {
+                report(&fault);
+                n_faults += 1;
+            }
+        }
+    }
+    (opened, n_faults)
+}
+
+fn found(paths: &[PathBuf]) -> Found {
+    let unnamed = |fault: std::io::Error| Found { faults: vec![fault.into()], ..Found::default() };
+    named(paths).map_or_else(unnamed, |paths| discover(&paths))
 }
 
 /// Applies some work to every item, on as many threads as there are cores; results come in the order of the items.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataSetError;
 
 /// The only file of a partition.
-const PART: &str = "part-0.parquet";
+pub(crate) const PART: &str = "part-0.parquet";
 /// Longer names than this, encoded, no file system takes.
 const MAX_NAME_BYTES: usize = 200;
 

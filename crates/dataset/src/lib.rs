@@ -27,9 +27,11 @@ mod error;
 mod layout;
 mod results;
 mod state;
+mod stored;
 mod update;
 
 pub use error::DataSetError;
 pub use layout::partition;
 pub use results::Options;
+pub use stored::{Stored, StoredTable};
 pub use update::{DataSet, Update};

@@ -34,10 +34,14 @@ struct Sealed {
 impl State {
     /// The state of a run; none if it was never computed, or its file is not whole: then the run is computed anew.
     pub(crate) fn read(layout: &Layout, run: &str) -> Option<Self> {
-        let text = std::fs::read(path(layout, run)).ok()?;
-        let sealed: Sealed = serde_json::from_slice(&text).ok()?;
-        let state: Self = serde_json::from_str(sealed.state.get()).ok()?;
-        (sealed.digest == digest(sealed.state.get().as_bytes()) && state.run == run).then_some(state)
+        Self::parse(&std::fs::read(path(layout, run)).ok()?).filter(|state| state.run == run)
+    }
+
+    /// The state that a file holds; none if it is not whole.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let sealed: Sealed = serde_json::from_slice(text).ok()?;
+        let is_whole = sealed.digest == digest(sealed.state.get().as_bytes());
+        serde_json::from_str(sealed.state.get()).ok().filter(|_state| is_whole)
     }
 
     /// Whether the results are those of `fingerprint`, all of them in place.

@@ -42,7 +42,7 @@ impl Run {
     /// [`FormatError`], naming the file and what was expected.
     pub fn part_rows(&self, rank: u32, part: &PartEntry) -> Result<Vec<Rows>, FormatError> {
         let path = self.dir().join(part.relative_path());
-        let batches = read_part(self.storage(), part, i64::MAX)?;
+        let batches = read_part(self.storage(), part, None, i64::MAX)?;
         let rows = batches.iter().map(|batch| {
             let source = Source { batch, path: &path, manifest: self.manifest(), rank };
             Ok(match part.table {

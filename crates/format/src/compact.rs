@@ -220,7 +220,7 @@ impl Compactor<'_> {
 
 /// Everything in a part, or what is wrong with it.
 fn rows_of(dir: &Path, part: &PartEntry) -> Vec<Result<RecordBatch, FormatError>> {
-    match read_part(&Local::new(dir), part, i64::MAX) {
+    match read_part(&Local::new(dir), part, None, i64::MAX) {
         Ok(batches) => batches.into_iter().map(Ok).collect(),
         Err(fault) => vec![Err(fault)],
     }

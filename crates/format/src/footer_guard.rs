@@ -5,10 +5,12 @@
 //! of those that are written here, then held against limits far above anything that is written here.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
+use crate::error::FormatError;
 use crate::parts::MAX_PART_ROWS;
 use crate::thrift::Grammar::{self, Binary, Bool, Byte, Int, List, Struct};
 use crate::thrift::follow;
@@ -102,23 +104,44 @@ pub(crate) struct Refusal {
     pub(crate) expected: String,
 }
 
+impl Refusal {
+    /// The fault of the file at `path`.
+    pub(crate) fn at(self, path: &Path) -> FormatError {
+        let Self { what, found, expected } = self;
+        FormatError::Refused { path: path.to_owned(), what, found, expected }
+    }
+}
+
 fn refuse<T>(what: &'static str, found: impl Display, expected: impl Display) -> Result<T, Refusal> {
     Err(Refusal { what, found: format!("{found}"), expected: format!("{expected}") })
 }
 
-/// A part's metadata, decoded from its footer after that and every page's header were looked through.
+/// How much a file may hold.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    rows: u64,
+    /// All pages decompressed.
+    bytes: usize,
+}
+
+/// What the largest part holds.
+pub(crate) const PART: Limits = Limits { rows: MAX_PART_ROWS, bytes: MAX_PAGES_BYTES };
+/// A table of results is one file, however many runs it is about.
+pub(crate) const RESULTS: Limits = Limits { rows: 16 * MAX_PART_ROWS, bytes: 16 * MAX_PAGES_BYTES };
+
+/// A file's metadata, decoded from its footer after that and every page's header were looked through.
 ///
 /// # Errors
-/// [`Refusal`]: what is not as in the parts that are written here.
-pub(crate) fn metadata(bytes: &[u8]) -> Result<ParquetMetaData, Refusal> {
+/// [`Refusal`]: what is not as in the files that are written here.
+pub(crate) fn metadata(bytes: &[u8], limits: Limits) -> Result<ParquetMetaData, Refusal> {
     let (body, footer) = split(bytes)?;
     check_footer(footer)?;
     let metadata = match ParquetMetaDataReader::decode_metadata(footer) {
         Ok(metadata) => metadata,
         Err(fault) => return refuse("its footer", fault, "one of a Parquet file"),
     };
-    check_rows(&metadata)?;
-    let mut pages = Pages { body, n_stored: 0, n_decompressed: 0 };
+    check_rows(&metadata, limits.rows)?;
+    let mut pages = Pages { body, limit: limits.bytes, n_stored: 0, n_decompressed: 0 };
     for group in metadata.row_groups() {
         group.columns().iter().try_for_each(|chunk| pages.check(group, chunk))?;
     }
@@ -165,10 +188,10 @@ fn check_footer(footer: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Rows of all row groups are those of the file, and every column has them.
-fn check_rows(metadata: &ParquetMetaData) -> Result<(), Refusal> {
+fn check_rows(metadata: &ParquetMetaData, limit: u64) -> Result<(), Refusal> {
     let n_rows = metadata.file_metadata().num_rows();
-    if !(0..=MAX_PART_ROWS as i64).contains(&n_rows) {
-        return refuse("its number of rows", n_rows, format!("0 to {MAX_PART_ROWS}"));
+    if !(0..=limit as i64).contains(&n_rows) {
+        return refuse("its number of rows", n_rows, format!("0 to {limit}"));
     }
     let mut n_found = 0i64;
     for group in metadata.row_groups() {
@@ -186,6 +209,7 @@ fn check_rows(metadata: &ParquetMetaData) -> Result<(), Refusal> {
 /// What the pages looked at so far add up to.
 struct Pages<'a> {
     body: &'a [u8],
+    limit: usize,
     n_stored: usize,
     n_decompressed: usize,
 }
@@ -287,10 +311,10 @@ impl<'a> Pages<'a> {
             codec => return refuse("a page's codec", codec, "ZSTD, or none and no other size"),
         }
         self.n_decompressed += n_decompressed;
-        if self.n_decompressed <= MAX_PAGES_BYTES {
+        if self.n_decompressed <= self.limit {
             Ok(n_stored)
         } else {
-            refuse("its pages", "more than 256 MiB decompressed", "less")
+            refuse("its pages", format!("more than {} MiB decompressed", self.limit >> 20), "less")
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Arrow batches to Parquet bytes, in the types and encodings that every reader takes.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding as ParquetEncoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -15,6 +17,7 @@ use parquet::schema::types::ColumnPath;
 use crate::error::FormatError;
 use crate::footer_guard;
 use crate::manifest::Manifest;
+use crate::part_decoder::contained;
 use crate::schema::{Column, Encoding, SCHEMA_VERSION, Table};
 
 /// Dictionaries of more bytes than this are given up for plain values, well before a page is too large to be read.
@@ -78,16 +81,20 @@ pub fn encode_results(batch: &RecordBatch, metadata: &[(&str, String)]) -> Resul
     writer.into_inner()
 }
 
-/// Decodes a table of results that [`encode_results`] encoded; `path` is for messages.
+/// Decodes a table of results that [`encode_results`] encoded, after footer and page headers were looked through; `path` is
+/// for messages.
 ///
 /// # Errors
-/// [`FormatError::Parquet`] if it is none.
+/// [`FormatError::Refused`] or [`FormatError::Parquet`] if it is none.
 pub fn decode_results(path: &Path, bytes: Vec<u8>) -> Result<Vec<RecordBatch>, FormatError> {
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes::Bytes::from(bytes), options)
-        .and_then(ParquetRecordBatchReaderBuilder::build);
-    let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
-    reader.map_err(parquet)?.map(|batch| batch.map_err(|fault| parquet(fault.into()))).collect()
+    contained(path, || {
+        let metadata = footer_guard::metadata(&bytes, footer_guard::RESULTS).map_err(|refusal| refusal.at(path))?;
+        let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(parquet)?;
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(Bytes::from(bytes), metadata).build();
+        reader.map_err(parquet)?.map(|batch| batch.map_err(|fault| parquet(fault.into()))).collect()
+    })
 }
 
 fn properties(metadata: &[(&str, String)], sorted_by: usize) -> WriterPropertiesBuilder {

@@ -13,7 +13,7 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::parquet_to_arrow_schema;
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::error::FormatError;
@@ -24,21 +24,35 @@ use crate::schema::Table;
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 1 << 16;
 
-/// The rows of a listed part, after checking its metadata, columns and number of rows; its digest was checked before.
+/// The rows of a listed part, all columns or those named, after checking its metadata, columns and number of rows; its
+/// digest was checked before.
 ///
 /// # Errors
 /// [`FormatError`], naming `path`.
-pub(crate) fn decode_part(part: &PartEntry, path: &Path, bytes: &Bytes) -> Result<Vec<RecordBatch>, FormatError> {
+pub(crate) fn decode_part(
+    part: &PartEntry,
+    columns: Option<&[&str]>,
+    path: &Path,
+    bytes: &Bytes,
+) -> Result<Vec<RecordBatch>, FormatError> {
     contained(path, || {
         let metadata = open(part, path, bytes)?;
         let parquet = |source| FormatError::Parquet { path: path.to_owned(), source };
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(part.table.arrow_schema());
         let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(parquet)?;
+        let schema = metadata.metadata().file_metadata().schema_descr();
+        let of_columns = |columns: &[&str]| ProjectionMask::columns(schema, columns.iter().copied());
+        let projection = columns.map_or_else(ProjectionMask::all, of_columns);
         let mut batches = Vec::new();
         // One by one: dictionaries of two row groups in one batch would be spelled out row by row.
         for group in 0..metadata.metadata().num_row_groups() {
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone());
-            let reader = builder.with_row_groups(vec![group]).with_batch_size(BATCH_ROWS).build().map_err(parquet)?;
+            let reader = builder
+                .with_row_groups(vec![group])
+                .with_projection(projection.clone())
+                .with_batch_size(BATCH_ROWS)
+                .build()
+                .map_err(parquet)?;
             let decoded: Result<Vec<RecordBatch>, ArrowError> = reader.collect();
             batches.extend(decoded.map_err(|source| content(path, source.to_string()))?);
         }
@@ -61,12 +75,7 @@ pub(crate) fn check_part(part: &PartEntry, path: &Path, bytes: &[u8]) -> Result<
 /// # Errors
 /// [`FormatError`], naming `path`.
 pub(crate) fn open(part: &PartEntry, path: &Path, bytes: &[u8]) -> Result<ParquetMetaData, FormatError> {
-    let metadata = footer_guard::metadata(bytes).map_err(|refusal| FormatError::Refused {
-        path: path.to_owned(),
-        what: refusal.what,
-        found: refusal.found,
-        expected: refusal.expected,
-    })?;
+    let metadata = footer_guard::metadata(bytes, footer_guard::PART).map_err(|refusal| refusal.at(path))?;
     let found = parquet_to_arrow_schema(metadata.file_metadata().schema_descr(), None);
     let found = found.map_err(|source| FormatError::Parquet { path: path.to_owned(), source })?;
     check_columns(part.table, path, &found)?;

@@ -1,8 +1,11 @@
 //! One part file of a run, read apart from the others: parts can be decoded on several threads, and those of steps that
 //! are not asked for left alone.
 
+use arrow::array::RecordBatch;
+
 use crate::columns::{HistogramBatch, Source, TensorBatch};
 use crate::error::FormatError;
+use crate::part_decoder::content;
 use crate::parts::PartEntry;
 use crate::reader::{Run, checked_bytes, read_part};
 use crate::values::{Values, read_values};
@@ -43,10 +46,30 @@ impl Part<'_> {
         self.decode(TensorBatch::new)
     }
 
+    /// Rows up to the run's last complete step, as Arrow has them: of the columns named, in the table's order. Others are
+    /// not decoded, but for the step.
+    ///
+    /// # Errors
+    /// [`FormatError`], naming the file and what was expected.
+    pub fn rows(&self, columns: &[&str]) -> Result<Vec<RecordBatch>, FormatError> {
+        let Self { run, entry, .. } = *self;
+        let batches = read_part(run.storage(), entry, Some(&[&["step"], columns].concat()), run.last_step())?;
+        let schema = entry.table.arrow_schema();
+        let is_asked = |name: &String| columns.contains(&name.as_str());
+        let asked: Vec<&String> =
+            schema.fields().iter().map(|field| field.name()).filter(|name| is_asked(name)).collect();
+        let projected = |batch: &RecordBatch| {
+            let indices = asked.iter().map(|name| batch.schema().index_of(name)).collect::<Result<Vec<_>, _>>();
+            let batch = indices.and_then(|indices| batch.project(&indices));
+            batch.map_err(|fault| content(&run.dir().join(entry.relative_path()), fault.to_string()))
+        };
+        batches.iter().map(projected).collect()
+    }
+
     /// Rows up to the run's last complete step.
     pub(crate) fn decode<T>(&self, decode: fn(&Source<'_>) -> Result<T, FormatError>) -> Result<Vec<T>, FormatError> {
         let Self { run, rank, entry } = *self;
-        let batches = read_part(run.storage(), entry, run.last_step())?;
+        let batches = read_part(run.storage(), entry, None, run.last_step())?;
         let path = run.dir().join(entry.relative_path());
         let source = |batch| Source { batch, path: &path, manifest: run.manifest(), rank };
         batches.iter().map(|batch| decode(&source(batch))).collect()

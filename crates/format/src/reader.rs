@@ -185,6 +185,11 @@ impl Run {
         ranked.filter(move |(_, part)| part.table == table)
     }
 
+    /// A listed part file of some rank, by itself.
+    pub fn part<'a>(&'a self, rank: usize, entry: &'a PartEntry) -> Part<'a> {
+        Part { run: self, rank: rank as u32, entry }
+    }
+
     /// Files in the tables' folders that no list names: left by a crash, or by someone else. They are never read.
     ///
     /// # Errors
@@ -286,14 +291,16 @@ fn any_part(_rank: u32, _part: &PartEntry) -> bool {
     true
 }
 
-/// A part's rows up to a step, after checking its length, digest, columns and number of rows.
+/// A part's rows up to a step, after checking its length, digest, columns and number of rows; all columns, or those named,
+/// the step among them.
 pub(crate) fn read_part(
     storage: &dyn Storage,
     part: &PartEntry,
+    columns: Option<&[&str]>,
     last_step: i64,
 ) -> Result<Vec<RecordBatch>, FormatError> {
     let (path, bytes) = checked_bytes(storage, part)?;
-    let batches = decode_part(part, &path, &bytes)?;
+    let batches = decode_part(part, columns, &path, &bytes)?;
     Ok(batches.iter().map(|batch| steps_through(batch, last_step)).collect())
 }
 

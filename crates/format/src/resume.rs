@@ -160,7 +160,7 @@ impl Rewind<'_> {
 
     /// A part without the rows of later steps.
     fn rewritten(&self, part: &PartEntry, number: u64) -> Result<(PartEntry, Vec<u8>), FormatError> {
-        let batches = reader::read_part(&Local::new(self.dir), part, self.after_step)?;
+        let batches = reader::read_part(&Local::new(self.dir), part, None, self.after_step)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let file = part_name(self.rank, number);
         let path = self.dir.join(part.relative_path());

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType as ArrowType, Field, Float32Type, Float64Type, Int32Type, Int64Type, Schema};
-use polars::prelude::{Column, DataFrame, DataType, PolarsError, PolarsResult};
+use arrow::datatypes::{
+    DataType as ArrowType, Field, Float32Type, Float64Type, Int32Type, Int64Type, Schema, TimestampMicrosecondType,
+};
+use polars::prelude::{
+    Column, DataFrame, DataType, IdxCa, Int64Chunked, IntoSeries, NamedFrom, NewChunkedArray, PlSmallStr, PolarsError,
+    PolarsResult, Series, StringChunked, TimeUnit, TimeZone,
+};
 
 /// Copies a frame column by column.
 pub(crate) fn record_batch(frame: &DataFrame) -> PolarsResult<RecordBatch> {
@@ -26,6 +32,11 @@ fn array(column: &Column) -> PolarsResult<ArrayRef> {
         DataType::Int64 => Arc::new(column.i64()?.iter().collect::<Int64Array>()),
         DataType::Float32 => Arc::new(column.f32()?.iter().collect::<Float32Array>()),
         DataType::Float64 => Arc::new(column.f64()?.iter().collect::<Float64Array>()),
+        DataType::Datetime(TimeUnit::Microseconds, zone) => {
+            let micros: TimestampMicrosecondArray = column.datetime()?.physical().iter().collect();
+            // Arrow's writers know offsets, not names of zones.
+            Arc::new(micros.with_timezone_opt(zone.as_ref().map(|_utc| "+00:00")))
+        }
         DataType::String => Arc::new(column.str()?.iter().collect::<StringArray>()),
         other => {
             let reason = format!("column {}: no result is of type {other}", column.name());
@@ -34,8 +45,11 @@ fn array(column: &Column) -> PolarsResult<ArrayRef> {
     })
 }
 
-/// The inverse of [`record_batch`].
-pub(crate) fn frame(batch: &RecordBatch) -> PolarsResult<DataFrame> {
+/// The inverse of [`record_batch`]; names may also be dictionaries.
+///
+/// # Errors
+/// [`PolarsError::SchemaMismatch`] if a column is of a type that neither results nor runs have.
+pub fn frame(batch: &RecordBatch) -> PolarsResult<DataFrame> {
     let schema = batch.schema();
     let columns = schema.fields().iter().zip(batch.columns()).map(|(field, array)| column(field, array));
     DataFrame::new(batch.num_rows(), columns.collect::<PolarsResult<Vec<_>>>()?)
@@ -44,15 +58,45 @@ pub(crate) fn frame(batch: &RecordBatch) -> PolarsResult<DataFrame> {
 fn column(field: &Field, array: &ArrayRef) -> PolarsResult<Column> {
     let name = field.name().as_str().into();
     Ok(match field.data_type() {
+        ArrowType::Dictionary(_, _) => names(name, array)?,
+        ArrowType::Timestamp(_, zone) => {
+            let micros = array.as_primitive::<TimestampMicrosecondType>().iter().collect::<Int64Chunked>();
+            let zone = zone.as_ref().map(|_utc| TimeZone::UTC);
+            Column::from(micros.with_name(name).into_datetime(TimeUnit::Microseconds, zone).into_series())
+        }
         ArrowType::Boolean => Column::new(name, array.as_boolean().iter().collect::<Vec<_>>()),
-        ArrowType::Int32 => Column::new(name, array.as_primitive::<Int32Type>().iter().collect::<Vec<_>>()),
-        ArrowType::Int64 => Column::new(name, array.as_primitive::<Int64Type>().iter().collect::<Vec<_>>()),
-        ArrowType::Float32 => Column::new(name, array.as_primitive::<Float32Type>().iter().collect::<Vec<_>>()),
-        ArrowType::Float64 => Column::new(name, array.as_primitive::<Float64Type>().iter().collect::<Vec<_>>()),
+        ArrowType::Int32 => numbers::<Int32Type, _>(name, array),
+        ArrowType::Int64 => numbers::<Int64Type, _>(name, array),
+        ArrowType::Float32 => numbers::<Float32Type, _>(name, array),
+        ArrowType::Float64 => numbers::<Float64Type, _>(name, array),
         ArrowType::Utf8 => Column::new(name, array.as_string::<i32>().iter().collect::<Vec<_>>()),
         other => {
             let reason = format!("column {}: no result is of type {other}", field.name());
             return Err(PolarsError::SchemaMismatch(reason.into()));
         }
     })
+}
+
+/// Numbers are copied at once where none is null.
+fn numbers<T: ArrowPrimitiveType, S: ?Sized>(name: PlSmallStr, array: &ArrayRef) -> Column
+where
+    Series: NamedFrom<Vec<Option<T::Native>>, S> + for<'a> NamedFrom<&'a [T::Native], [T::Native]>,
+{
+    let numbers = array.as_primitive::<T>();
+    let series = if numbers.null_count() == 0 {
+        Series::new(name, &**numbers.values())
+    } else {
+        Series::new(name, numbers.iter().collect::<Vec<_>>())
+    };
+    series.into()
+}
+
+/// Each name is stored once, and refers to it from every row.
+fn names(name: PlSmallStr, array: &ArrayRef) -> PolarsResult<Column> {
+    let mismatch = || PolarsError::SchemaMismatch(format!("column {name}: not a dictionary of names").into());
+    let names = array.as_dictionary_opt::<Int32Type>().ok_or_else(mismatch)?;
+    let values = names.values().as_string_opt::<i32>().ok_or_else(mismatch)?;
+    let values = StringChunked::from_iter_options("".into(), values.iter());
+    let keys: IdxCa = names.keys().iter().map(|key| key.map(|key| key as u32)).collect();
+    Ok(values.into_series().take(&keys)?.with_name(name).into())
 }

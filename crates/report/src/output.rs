@@ -202,6 +202,7 @@ fn cell(column: &Column, row: usize) -> String {
     match column.get(row) {
         Ok(AnyValue::Null) | Err(_) => "-".to_owned(),
         Ok(AnyValue::String(text)) => escaped(text),
+        Ok(AnyValue::StringOwned(text)) => escaped(&text),
         Ok(AnyValue::Float32(value)) => real(f64::from(value)),
         Ok(AnyValue::Float64(value)) => real(value),
         Ok(value) => value.to_string(),
