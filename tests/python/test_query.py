@@ -52,7 +52,7 @@ OF_DATA_SETS = [
     "SELECT run, regime, count(*) AS n, min(epsilon) AS low FROM candidates GROUP BY run, regime ORDER BY run, regime",
     "SELECT run, configuration, seed, elements, lacks FROM runs ORDER BY run",
     "SELECT optimizer, count(*) AS n FROM drift GROUP BY optimizer ORDER BY optimizer",
-    "SELECT * FROM tensors ORDER BY run, tensor",
+    "SELECT * FROM tensors ORDER BY run, tensor, quantity",
     "SELECT bin, lower FROM bins WHERE bin BETWEEN -2 AND 2 ORDER BY bin",
 ]
 

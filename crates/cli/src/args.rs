@@ -32,7 +32,7 @@ Examples:
   epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope report runs/* --out report.html   all of it to look at, in one HTML file
-  epsiloscope query 'SELECT …' runs/*            any question, in SQL
+  epsiloscope query 'SELECT …' runs/*           any question, in SQL
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
   epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
   epsiloscope verify runs/*                     whether runs are sound
