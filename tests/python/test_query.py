@@ -21,7 +21,7 @@ OF_RUNS = [
     "WHERE m.step = 2 AND m.quantity = 'gradient' GROUP BY m.run, m.tensor, b.bin ORDER BY m.run, m.tensor, b.bin",
     "SELECT tensor, quantity, count(*) AS n, min(magnitude) AS low, max(magnitude) AS high, avg(magnitude) AS mean "
     "FROM magnitudes GROUP BY tensor, quantity ORDER BY tensor, quantity",
-    "SELECT CAST(floor(40 * log10(magnitude)) AS INTEGER) AS bin, count(*) AS n FROM magnitudes "
+    "SELECT CAST(floor(40 * log10(CAST(magnitude AS DOUBLE))) AS INTEGER) AS bin, count(*) AS n FROM magnitudes "
     "WHERE magnitude > 0 AND quantity = 'gradient' GROUP BY bin ORDER BY bin",
     "SELECT count(DISTINCT tensor) AS tensors, count(*) AS n FROM tensors",
     "SELECT DISTINCT run, quantity FROM histograms ORDER BY run, quantity",

@@ -29,8 +29,9 @@ Examples:
   epsiloscope query --ddl duckdb runs | duckdb views.db
 ")]
 pub(crate) struct QueryArgs {
+    // It may begin with a comment, that is with two hyphens.
     /// The statement, a SELECT; unless -f, --tables or --ddl says what to answer
-    #[arg(value_name = "SQL", required_unless_present_any = ["file", "tables", "ddl"])]
+    #[arg(value_name = "SQL", required_unless_present_any = ["file", "tables", "ddl"], allow_hyphen_values = true)]
     sql: Option<String>,
     /// Recorded runs, folders, patterns or URLs of some, - for names on standard input; or a data set that `analyze` made
     #[arg(value_name = "RUN|ANALYSIS")]

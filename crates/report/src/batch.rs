@@ -45,7 +45,7 @@ fn array(column: &Column) -> PolarsResult<ArrayRef> {
     })
 }
 
-/// The inverse of [`record_batch`]; names may also be dictionaries.
+/// A batch as a frame, column by column; names may also be dictionaries.
 ///
 /// # Errors
 /// [`PolarsError::SchemaMismatch`] if a column is of a type that neither results nor runs have.
