@@ -136,6 +136,8 @@ fn what_cannot_be_answered_is_said_in_one_line() {
     assert_eq!(tree(dir.path()), before);
     let swapped = ask(&runs[0].display().to_string(), &[Path::new("SELECT 1")], &[]);
     assert!(swapped.stderr.contains("expected the statement first"), "{}", swapped.stderr);
+    let misspelt = epsiloscope(["query", "--formt", "csv"]);
+    assert!(misspelt.status == 2 && misspelt.stderr.contains("unexpected argument --formt"), "{}", misspelt.stderr);
     let none = epsiloscope(["query", "SELECT 1"]);
     assert!(none.stderr.contains("no run"), "{}", none.stderr);
 }

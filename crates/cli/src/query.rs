@@ -114,6 +114,9 @@ fn question(args: &QueryArgs) -> anyhow::Result<(Question, Vec<PathBuf>)> {
         (None, Some(sql)) if Path::new(sql).exists() => {
             bail!("{sql}: a file or directory: expected the statement first")
         }
+        (None, Some(sql)) if sql.starts_with('-') && !sql.contains(char::is_whitespace) => {
+            bail!("unexpected argument {sql}: expected a statement")
+        }
         (None, sql) => (Question::Statement(sql.clone().unwrap_or_default()), args.of.clone()),
     };
     if paths.is_empty() {
