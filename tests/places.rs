@@ -92,7 +92,7 @@ fn a_run_may_be_reached_through_links() {
 }
 
 /// Path, length, and when content and the entry itself were changed, of everything in a directory.
-fn state(dir: &Path) -> Vec<(PathBuf, u64, i64, i64)> {
+pub(crate) fn state(dir: &Path) -> Vec<(PathBuf, u64, i64, i64)> {
     let mut state = Vec::new();
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let found = entry.metadata().unwrap();

@@ -1,6 +1,6 @@
 //! SQL over runs and data sets: what is answered, what is refused, what a damaged run costs.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use epsiloscope_format::WriterOptions;
 
 use crate::cli::{Output, epsiloscope};
 use crate::damaged::PART;
+use crate::places::state;
 use crate::synthetic::Synthetic;
 
 fn ask(sql: &str, of: &[&Path], more: &[&str]) -> Output {
@@ -111,7 +112,7 @@ fn a_damaged_run_gets_its_line_and_the_others_are_answered() {
 #[test]
 fn what_cannot_be_answered_is_said_in_one_line() {
     let (dir, runs) = runs(&["r-a"]);
-    let before = tree(dir.path());
+    let before = state(dir.path());
     let elsewhere = dir.path().join("r-a/run.json").display().to_string();
     for (sql, words) in [
         ("SELECT nope FROM steps", &["nope", "columns of steps: run, step, epoch", "tables: runs, "][..]),
@@ -133,26 +134,13 @@ fn what_cannot_be_answered_is_said_in_one_line() {
             assert!(output.stderr.contains(word), "{sql}: no {word:?} in {}", output.stderr);
         }
     }
-    assert_eq!(tree(dir.path()), before);
+    assert_eq!(state(dir.path()), before);
     let swapped = ask(&runs[0].display().to_string(), &[Path::new("SELECT 1")], &[]);
     assert!(swapped.stderr.contains("expected the statement first"), "{}", swapped.stderr);
     let misspelt = epsiloscope(["query", "--formt", "csv"]);
     assert!(misspelt.status == 2 && misspelt.stderr.contains("unexpected argument --formt"), "{}", misspelt.stderr);
     let none = epsiloscope(["query", "SELECT 1"]);
     assert!(none.stderr.contains("no run"), "{}", none.stderr);
-}
-
-fn tree(dir: &Path) -> Vec<OsString> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        names.push(path.clone().into_os_string());
-        if path.is_dir() {
-            names.extend(tree(&path));
-        }
-    }
-    names.sort();
-    names
 }
 
 #[test]

@@ -4,7 +4,6 @@ import io
 import math
 import subprocess
 
-import duckdb
 import polars as pl
 import pytest
 
@@ -129,7 +128,7 @@ def test_whole_tables_are_the_same(asked):
         assert_same(found.sort(found.columns), expected.sort(expected.columns))
 
 
-def test_formats_and_pipes(asked, every):
+def test_formats_and_pipes(every):
     """What is typed most: a table for people, CSV for a pipe that closes early."""
     table = call("epsiloscope", "query", "SELECT tensor, sum(count) AS n FROM histograms GROUP BY tensor", every).decode()
     assert table.splitlines()[0].split() == ["tensor", "n"] and '"' not in table
@@ -140,7 +139,7 @@ def test_formats_and_pipes(asked, every):
         assert process.stderr.read() == b""
 
 
-def test_the_examples_of_the_guide_are_answered(asked, data_set, every, tmp_path):
+def test_the_examples_of_the_guide_are_answered(asked, data_set):
     """Every SQL block of docs/query.md, over runs or over a data set as it says in its first line."""
     text = (ROOT / "docs/query.md").read_text()
     blocks = [block.split("```")[0] for block in text.split("```sql\n")[1:]]

@@ -1,8 +1,10 @@
 //! Results to standard output.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context, bail, ensure};
+use epsiloscope_format::publish;
 use epsiloscope_report::{Format, write_frame};
 use polars::prelude::DataFrame;
 
@@ -23,12 +25,30 @@ pub(crate) fn refuse_binary_terminal(format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A file to write, which is there once it is whole.
+pub(crate) struct OutFile<'a> {
+    path: &'a Path,
+    folder: &'a Path,
+    name: &'a str,
+}
+
+impl<'a> OutFile<'a> {
+    /// Asked for before the long work: whether a file can be there.
+    pub(crate) fn at(path: &'a Path) -> anyhow::Result<Self> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.with_context(|| format!("{}: expected the name of a file, in UTF-8", path.display()))?;
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        ensure!(folder.is_dir(), "{}: expected a folder to write {name} into", folder.display());
+        ensure!(!path.is_dir(), "{}: a folder; expected a file", path.display());
+        Ok(Self { path, folder, name })
+    }
+
+    pub(crate) fn publish(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        publish(self.folder, self.name, bytes).with_context(|| self.path.display().to_string())
+    }
+}
+
 /// Frames of the same columns, one below the other.
 pub(crate) fn stacked(frames: Vec<DataFrame>) -> anyhow::Result<Option<DataFrame>> {
-    let mut frames = frames.into_iter();
-    let Some(mut all) = frames.next() else { return Ok(None) };
-    for frame in frames {
-        all.vstack_mut_owned(frame)?;
-    }
-    Ok(Some(all))
+    Ok(epsiloscope_report::stacked(frames.into_iter().map(Ok))?)
 }

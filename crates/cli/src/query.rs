@@ -15,7 +15,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use polars::prelude::DataFrame;
 
 use crate::args::{FormatArg, WhoseArgs};
-use crate::{FAULT, PARTIAL, output, runs};
+use crate::output::{self, OutFile};
+use crate::runs::{self, Outcome};
 
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -82,9 +83,10 @@ pub(crate) fn run(args: &QueryArgs) -> anyhow::Result<ExitCode> {
     if args.out.is_none() && args.ddl.is_none() {
         output::refuse_binary_terminal(args.format.format)?;
     }
+    let file = args.out.as_deref().map(OutFile::at).transpose()?;
     let (question, paths) = question(args)?;
     let (database, n_faults) = open(args, &paths)?;
-    let Some(database) = database else { return Ok(ExitCode::from(FAULT)) };
+    let Some(database) = database else { return Ok(runs::status(false, n_faults)) };
     let (result, n_left_out) = match question {
         Question::Ddl => (Some(Printed::Text(database.duckdb_views()?)), 0),
         Question::Tables => (Some(Printed::Rows(database.columns()?)), 0),
@@ -94,13 +96,9 @@ pub(crate) fn run(args: &QueryArgs) -> anyhow::Result<ExitCode> {
         }
     };
     if let Some(result) = &result {
-        written(result, args.format.format, args.out.as_deref())?;
+        written(result, args.format.format, file.as_ref())?;
     }
-    Ok(match (result, n_faults + n_left_out) {
-        (Some(_), 0) => ExitCode::SUCCESS,
-        (Some(_), _) => ExitCode::from(PARTIAL),
-        (None, _) => ExitCode::from(FAULT),
-    })
+    Ok(runs::status(result.is_some(), n_faults + n_left_out))
 }
 
 /// What is asked, and of what.
@@ -141,24 +139,21 @@ fn open(args: &QueryArgs, paths: &[PathBuf]) -> anyhow::Result<(Option<Database>
     {
         return Ok((Some(Database::of_data_set(Stored::new(root))?), 0));
     }
-    let (runs, n_faults) = runs::open_all(paths);
+    let Outcome { results: runs, faults, .. } = runs::open_all(paths);
     let all = Options::default().candidates.estimate;
     let options = epsiloscope_analysis::EstimateOptions {
         scopes: all.scopes,
         combinations: all.combinations,
         ..args.whose.options(args.at)
     };
-    Ok(((!runs.is_empty()).then(|| Database::of_runs(runs, options)), n_faults))
+    Ok(((!runs.is_empty()).then(|| Database::of_runs(runs, options)), faults.len()))
 }
 
 /// The answer, if any run could be read, and how many runs could not.
 fn answered(args: &QueryArgs, database: &Database, sql: &str) -> anyhow::Result<(Option<DataFrame>, usize)> {
     let progress = spinner();
     // What a panic has to say is said in one line.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_panic| {}));
-    let answer = database.query(sql, args.memory.saturating_mul(1 << 20));
-    std::panic::set_hook(hook);
+    let answer = runs::without_panic_messages(|| database.query(sql, args.memory.saturating_mul(1 << 20)));
     progress.finish_and_clear();
     let Answer { frame, faults } = answer?;
     let n_faults = faults.len();
@@ -179,19 +174,16 @@ fn spinner() -> ProgressBar {
     spinner
 }
 
-/// Standard output, or a file that is there once it is whole.
-fn written(result: &Printed, format: Format, out: Option<&Path>) -> anyhow::Result<()> {
-    let Some(path) = out else {
-        let mut out = std::io::stdout().lock();
-        result.write(format, &mut out)?;
-        return Ok(out.flush()?);
-    };
-    let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.with_context(|| format!("{}: expected a file", path.display()))?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut bytes = Vec::new();
-    result.write(format, &mut bytes)?;
-    epsiloscope_format::publish(dir, name, &bytes).with_context(|| path.display().to_string())
+/// To a file, or else to standard output.
+fn written(result: &Printed, format: Format, file: Option<&OutFile<'_>>) -> anyhow::Result<()> {
+    if let Some(file) = file {
+        let mut bytes = Vec::new();
+        result.write(format, &mut bytes)?;
+        return file.publish(&bytes);
+    }
+    let mut out = std::io::stdout().lock();
+    result.write(format, &mut out)?;
+    Ok(out.flush()?)
 }
 
 impl Printed {

@@ -1,15 +1,14 @@
 //! `epsiloscope report`
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use epsiloscope_analysis::{At, CandidateOptions, Scope, Window};
-use epsiloscope_format::publish;
 use epsiloscope_page::{Options, RunPage, html};
 
 use crate::args::{RunsArg, WhoseArgs, positive};
+use crate::output::OutFile;
 use crate::runs::for_each_of_many;
 
 #[derive(clap::Args)]
@@ -44,7 +43,7 @@ pub(crate) struct ReportArgs {
 }
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let (folder, name) = place(&args.out)?;
+    let out = OutFile::at(&args.out)?;
     let options = Options {
         candidates: CandidateOptions {
             estimate: args.whose.options(args.at),
@@ -57,21 +56,11 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let outcome = for_each_of_many(&args.runs.runs, |run, n_runs| Ok(RunPage::of(run, &options, n_runs)?));
     if !outcome.results.is_empty() {
         let page = html(&outcome.results, args.per);
-        publish(folder, name, page.as_bytes()).with_context(|| args.out.display().to_string())?;
+        out.publish(page.as_bytes())?;
         let n = outcome.results.len();
         let runs = if n == 1 { "1 run".to_owned() } else { format!("{n} runs") };
         let size = page.len() as f64 / 1e6;
         writeln!(std::io::stdout(), "{}: {runs}, {size:.1} MB", args.out.display())?;
     }
     Ok(outcome.status)
-}
-
-/// Folder and name of a file, before the long work.
-fn place(out: &Path) -> anyhow::Result<(&Path, &str)> {
-    let name = out.file_name().and_then(|name| name.to_str());
-    let name = name.with_context(|| format!("{}: expected the name of a file, in UTF-8", out.display()))?;
-    let folder = out.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    anyhow::ensure!(folder.is_dir(), "{}: expected a folder to write {name} into", folder.display());
-    anyhow::ensure!(!out.is_dir(), "{}: a folder; expected a file", out.display());
-    Ok((folder, name))
 }

@@ -36,26 +36,37 @@ pub(crate) fn for_each_of_many<T: Send>(
     paths: &[PathBuf],
     question: impl Fn(&Run, usize) -> anyhow::Result<T> + Sync,
 ) -> Outcome<T> {
-    let found = found(paths);
+    for_each_opened(paths, |run, n_runs| question(&run, n_runs))
+}
+
+/// Opens every run, and keeps it. Faults are reported, one line each.
+pub(crate) fn open_all(paths: &[PathBuf]) -> Outcome<Run> {
+    for_each_opened(paths, |run, _n_runs| Ok(run))
+}
+
+fn for_each_opened<T: Send>(
+    paths: &[PathBuf],
+    question: impl Fn(Run, usize) -> anyhow::Result<T> + Sync,
+) -> Outcome<T> {
+    let unnamed = |fault: std::io::Error| Found { faults: vec![fault.into()], ..Found::default() };
+    let found = named(paths).map_or_else(unnamed, |paths| discover(&paths));
     let n_runs = found.runs.len();
     let progress = progress_bar(n_runs);
     // What a panic has to say is reported with the run's name, once.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_panic| {}));
-    let shared = shared_names(&found.runs);
-    // Opened only when its turn comes: a thousand open runs would take memory for nothing.
-    let answer = |storage: Arc<dyn Storage>| {
-        let answer = guarded(storage.root(), || question(&opened(&storage, &shared)?, n_runs));
-        progress.inc(1);
-        answer
-    };
-    let answers: Vec<anyhow::Result<T>> = map_some_at_a_time(found.runs, answer);
-    std::panic::set_hook(hook);
+    let answers: Vec<anyhow::Result<T>> = without_panic_messages(|| {
+        let shared = shared_names(&found.runs);
+        // Opened only when its turn comes: a thousand open runs would take memory for nothing.
+        let answer = |storage: Arc<dyn Storage>| {
+            let answer = guarded(storage.root(), || question(opened(&storage, &shared)?, n_runs));
+            progress.inc(1);
+            answer
+        };
+        map_some_at_a_time(found.runs, answer)
+    });
     progress.finish_and_clear();
     let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
-    let answers: Vec<anyhow::Result<T>> = unfound.chain(answers).collect();
     let (mut results, mut faults) = (Vec::new(), Vec::new());
-    for answer in answers {
+    for answer in unfound.chain(answers) {
         match answer {
             Ok(result) => results.push(result),
             Err(fault) => {
@@ -64,37 +75,26 @@ pub(crate) fn for_each_of_many<T: Send>(
             }
         }
     }
-    let status = match (results.len(), faults.len()) {
-        (_, 0) => ExitCode::SUCCESS,
-        (0, _) => ExitCode::from(FAULT),
-        _ => ExitCode::from(PARTIAL),
-    };
+    let status = status(!results.is_empty(), faults.len());
     Outcome { results, faults, status }
 }
 
-/// Opens every run. What is wrong with those that cannot be opened is reported, one line each; the number says how many.
-pub(crate) fn open_all(paths: &[PathBuf]) -> (Vec<Run>, usize) {
-    let found = found(paths);
-    let shared = shared_names(&found.runs);
-    let open = |storage: &Arc<dyn Storage>| guarded(storage.root(), || opened(storage, &shared));
-    let runs: Vec<anyhow::Result<Run>> = found.runs.par_iter().map(open).collect();
-    let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
-    let (mut opened, mut n_faults) = (Vec::new(), 0);
-    for run in unfound.chain(runs) {
-        match run {
-            Ok(run) => opened.push(run),
-            Err(fault) => {
-                report(&fault);
-                n_faults += 1;
-            }
-        }
+/// The status that says whether all runs were answered, some or none.
+pub(crate) fn status(any: bool, n_faults: usize) -> ExitCode {
+    match (any, n_faults) {
+        (_, 0) => ExitCode::SUCCESS,
+        (false, _) => ExitCode::from(FAULT),
+        (true, _) => ExitCode::from(PARTIAL),
     }
-    (opened, n_faults)
 }
 
-fn found(paths: &[PathBuf]) -> Found {
-    let unnamed = |fault: std::io::Error| Found { faults: vec![fault.into()], ..Found::default() };
-    named(paths).map_or_else(unnamed, |paths| discover(&paths))
+/// Does what catches panics and tells of them itself.
+pub(crate) fn without_panic_messages<T>(work: impl FnOnce() -> T) -> T {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_panic| {}));
+    let result = work();
+    std::panic::set_hook(hook);
+    result
 }
 
 /// Applies some work to every item, on as many threads as there are cores; results come in the order of the items.

@@ -13,6 +13,8 @@ use crate::error::DataSetError;
 
 /// The only file of a partition.
 pub(crate) const PART: &str = "part-0.parquet";
+/// Where it is known what the files of each run are.
+pub(crate) const STATE_DIR: &str = ".state";
 /// Longer names than this, encoded, no file system takes.
 const MAX_NAME_BYTES: usize = 200;
 
@@ -35,8 +37,8 @@ pub(crate) struct Written {
 impl Layout {
     /// Makes the directory, if there is none, and keeps others from writing.
     pub(crate) fn open(root: &Path) -> Result<Self, DataSetError> {
-        fs_err::create_dir_all(root.join(".state"))?;
-        let path = root.join(".state/lock");
+        fs_err::create_dir_all(root.join(STATE_DIR))?;
+        let path = root.join(STATE_DIR).join("lock");
         let lock = fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
         match lock.file().try_lock() {
             Ok(()) => Ok(Self { root: root.to_owned(), lock }),
@@ -65,14 +67,9 @@ impl Layout {
 
     /// Reads a table of a run back, if it is what was written.
     pub(crate) fn read(&self, run: &str, written: &Written) -> Result<DataFrame, DataSetError> {
-        let damaged = |path: &Path, reason: String| DataSetError::Damaged { path: path.to_owned(), reason };
         let path = self.root.join(&written.table).join(partition(run)).join(PART);
         let bytes = fs_err::read(&path)?;
-        let found = digest(&bytes);
-        if found != written.digest {
-            return Err(damaged(&path, format!("its digest is {found}, expected {}", written.digest)));
-        }
-        decode_parquet(&path, bytes).map_err(|fault| damaged(&path, fault.to_string()))
+        decoded(&path, bytes, Some(written))
     }
 
     /// Removes a table of a run, if it is there.
@@ -85,7 +82,7 @@ impl Layout {
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {
-        self.root.join(".state")
+        self.root.join(STATE_DIR)
     }
 
     fn partition(&self, table: ResultTable, run: &str) -> PathBuf {
@@ -104,6 +101,18 @@ impl Drop for Layout {
 fn check(table: ResultTable, frame: &DataFrame) {
     let contradiction = table.contradiction(frame);
     debug_assert!(contradiction.is_none(), "{contradiction:?}");
+}
+
+/// The rows of a file, if it is what was written, as far as that is known.
+pub(crate) fn decoded(path: &Path, bytes: Vec<u8>, written: Option<&Written>) -> Result<DataFrame, DataSetError> {
+    let damaged = |reason: String| DataSetError::Damaged { path: path.to_owned(), reason };
+    if let Some(written) = written {
+        let found = digest(&bytes);
+        if found != written.digest {
+            return Err(damaged(format!("its digest is {found}, expected {}", written.digest)));
+        }
+    }
+    decode_parquet(path, bytes).map_err(|fault| damaged(fault.to_string()))
 }
 
 fn write_into(dir: &Path, table: ResultTable, frame: &DataFrame) -> Result<Written, DataSetError> {

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use epsiloscope_analysis::schema::ResultTable;
-use epsiloscope_format::{FormatError, Local, Storage, digest};
-use epsiloscope_report::decode_parquet;
+use epsiloscope_format::{FormatError, Local, Storage};
 use polars::prelude::DataFrame;
 
 use crate::error::DataSetError;
-use crate::layout::{PART, Written, partition};
+use crate::layout::{PART, STATE_DIR, Written, decoded, partition};
 use crate::state::State;
 
 /// More bytes than this in a file of results are not ours.
@@ -37,7 +36,7 @@ pub struct StoredTable {
 impl Stored {
     /// Whether a directory is a data set.
     pub fn is_one(root: &Path) -> bool {
-        root.join(".state").is_dir()
+        root.join(STATE_DIR).is_dir()
     }
 
     /// The data set in `root`.
@@ -55,7 +54,7 @@ impl Stored {
     /// # Errors
     /// [`DataSetError::Format`] if the directory cannot be read.
     pub fn tables(&self) -> Result<Vec<StoredTable>, DataSetError> {
-        let mut names = self.storage.list(Path::new(".state"))?;
+        let mut names = self.storage.list(Path::new(STATE_DIR))?;
         names.retain(|name| Path::new(name).extension().is_some_and(|kind| kind == "json"));
         let mut states = names.iter().filter_map(|name| self.state(name)).collect::<Vec<_>>();
         states.sort_by(|a, b| a.run.cmp(&b.run));
@@ -66,7 +65,7 @@ impl Stored {
     }
 
     fn state(&self, name: &str) -> Option<State> {
-        let bytes = self.storage.read(&Path::new(".state").join(name), &admit(name.as_ref(), MAX_STATE_BYTES)).ok()?;
+        let bytes = self.storage.read(&Path::new(STATE_DIR).join(name), &admit(name.as_ref(), MAX_STATE_BYTES)).ok()?;
         State::parse(&bytes)
     }
 
@@ -88,22 +87,15 @@ impl Stored {
     /// be read.
     pub fn read(&self, of: &StoredTable) -> Result<DataFrame, DataSetError> {
         let path = self.path(of);
-        let damaged = |reason: String| DataSetError::Damaged { path: path.clone(), reason };
         let bytes = self.storage.read(&of.file, &admit(&path, MAX_FILE_BYTES))?;
-        if let Some(written) = &of.written {
-            let found = digest(&bytes);
-            if found != written.digest {
-                return Err(damaged(format!("its digest is {found}, expected {}", written.digest)));
-            }
-        }
-        let frame = decode_parquet(&path, bytes).map_err(|fault| damaged(fault.to_string()))?;
+        let frame = decoded(&path, bytes, of.written.as_ref())?;
         // A file without rows has no columns either.
         if frame.width() == 0 {
             return Ok(of.empty());
         }
         match contradiction(of, &frame) {
             None => Ok(frame),
-            Some(reason) => Err(damaged(reason)),
+            Some(reason) => Err(DataSetError::Damaged { path, reason }),
         }
     }
 }

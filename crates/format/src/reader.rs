@@ -190,6 +190,13 @@ impl Run {
         Part { run: self, rank: rank as u32, entry }
     }
 
+    /// Where a listed part's file is: in its table's folder, or set aside by a resumption that has not replaced the list yet.
+    pub fn part_path(&self, part: &PartEntry) -> PathBuf {
+        let usual = self.dir().join(part.relative_path());
+        let aside = self.dir().join(SUPERSEDED).join(part.relative_path());
+        if !usual.exists() && aside.exists() { aside } else { usual }
+    }
+
     /// Files in the tables' folders that no list names: left by a crash, or by someone else. They are never read.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use epsiloscope_format::{PartEntry, Run};
+use epsiloscope_format::Run;
 use polars::prelude::{DataFrame, DataType};
 
 use crate::database::{Database, NamedTable};
@@ -54,19 +54,12 @@ fn select(table: &NamedTable) -> Result<Option<String>, QueryError> {
 
 fn of_parts(run: &Run, sources: &[std::sync::Arc<Source>]) -> String {
     let paths = sources.iter().filter_map(|source| match &source.rows {
-        Rows::Part { entry, .. } => Some(literal::path(&place(run, entry))),
+        Rows::Part { entry, .. } => Some(literal::path(&absolute(&run.part_path(entry)))),
         _ => None,
     });
     let paths = paths.collect::<Vec<_>>().join(", ");
     let (name, last) = (literal::text(&run.manifest().run), run.last_step());
     format!("SELECT {name} AS run, * FROM read_parquet([{paths}], hive_partitioning = false) WHERE step <= {last}")
-}
-
-/// Where a part is: a resumption may have set it aside.
-fn place(run: &Run, entry: &PartEntry) -> PathBuf {
-    let usual = run.dir().join(entry.relative_path());
-    let aside = run.dir().join("superseded").join(entry.relative_path());
-    absolute(if !usual.exists() && aside.exists() { &aside } else { &usual })
 }
 
 /// A URL stays as it is.

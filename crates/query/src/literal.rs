@@ -10,25 +10,20 @@ use polars::prelude::AnyValue;
 /// `it's` is `'it''s'`, and an escape character between `a` and `b` is `('a' || chr(27) || 'b')`.
 pub(crate) fn text(text: &str) -> String {
     let is_hidden = |c: char| epsiloscope_format::escaped(c.encode_utf8(&mut [0; 4])) != c.to_string();
-    if !text.chars().any(is_hidden) {
-        return format!("'{}'", text.replace('\'', "''"));
+    let chars: Vec<char> = text.chars().collect();
+    if !chars.iter().any(|&c| is_hidden(c)) {
+        return quoted(text);
     }
-    let mut pieces = vec![String::new()];
-    for c in text.chars() {
-        if is_hidden(c) {
-            pieces.push(format!("chr({})", c as u32));
-            pieces.push(String::new());
-        } else if let Some(plain) = pieces.last_mut() {
-            plain.push(c);
-        }
-    }
-    let spelled = pieces.iter().enumerate().filter(|(_, piece)| !piece.is_empty());
-    let spelled = spelled.map(
-        |(index, piece)| {
-            if index % 2 == 1 { piece.clone() } else { format!("'{}'", piece.replace('\'', "''")) }
-        },
-    );
-    format!("({})", spelled.collect::<Vec<_>>().join(" || "))
+    // Hidden characters one by one, what lies between them together.
+    let pieces = chars.chunk_by(|&a, &b| !is_hidden(a) && !is_hidden(b)).map(|piece| match *piece {
+        [c] if is_hidden(c) => format!("chr({})", c as u32),
+        _ => quoted(&piece.iter().collect::<String>()),
+    });
+    format!("({})", pieces.collect::<Vec<_>>().join(" || "))
+}
+
+fn quoted(plain: &str) -> String {
+    format!("'{}'", plain.replace('\'', "''"))
 }
 
 /// A path that is no pattern: `*`, `?` and `[` stand for themselves.
@@ -47,5 +42,23 @@ pub(crate) fn value(value: &AnyValue<'_>) -> String {
         AnyValue::Float32(number) => format!("{number:e}"),
         AnyValue::Float64(number) => format!("{number:e}"),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_has_its_quotes_doubled_and_nothing_that_a_terminal_acts_upon() {
+        for (name, spelled) in [
+            ("", "''"),
+            ("it's", "'it''s'"),
+            ("\u{1b}", "(chr(27))"),
+            ("a\u{1b}b", "('a' || chr(27) || 'b')"),
+            ("\u{1b}\u{202e}'", "(chr(27) || chr(8238) || '''')"),
+        ] {
+            assert_eq!(text(name), spelled);
+        }
     }
 }

@@ -7,8 +7,8 @@ use epsiloscope_analysis::runs::run_row;
 use epsiloscope_analysis::{EstimateOptions, estimate};
 use epsiloscope_dataset::{Stored, StoredTable};
 use epsiloscope_format::{PartEntry, Run};
-use epsiloscope_report::frame;
-use polars::prelude::{Column, DataFrame, DataType, PolarsResult, Scalar, Schema};
+use epsiloscope_report::{frame, stacked};
+use polars::prelude::{AnyValue, Column, DataFrame, DataType, PolarsResult, Scalar, Schema};
 
 use crate::error::QueryError;
 
@@ -39,14 +39,17 @@ impl Source {
     pub(crate) fn read(&self, schema: &Schema, names: &[&str]) -> Result<DataFrame, QueryError> {
         let frame = match &self.rows {
             Rows::Part { run, rank, entry } => {
-                let rows = stacked(run.part(*rank, entry).rows(names)?.iter().map(frame), schema)?;
-                with_run(rows, &run.manifest().run)?
+                let rows = stacked(run.part(*rank, entry).rows(names)?.iter().map(frame))?;
+                with_run(rows.unwrap_or_else(|| DataFrame::empty_with_schema(schema)), &run.manifest().run)?
             }
             Rows::Run(run) => run_row(run)?,
             Rows::Estimates(run, options) => estimate_table(&estimate(run, options)?)?,
             Rows::Stored(stored, table) => {
                 let rows = stored.read(table)?;
-                table.run.as_ref().map_or_else(|| Ok(rows.clone()), |run| with_run(rows.clone(), run))?
+                match &table.run {
+                    Some(run) => with_run(rows, run)?,
+                    None => rows,
+                }
             }
             Rows::Frame(frame) => frame.clone(),
         };
@@ -54,22 +57,8 @@ impl Source {
     }
 }
 
-/// Frames one below the other; of none at all, no rows of the columns of a table.
-fn stacked(frames: impl Iterator<Item = PolarsResult<DataFrame>>, schema: &Schema) -> PolarsResult<DataFrame> {
-    let mut all: Option<DataFrame> = None;
-    for frame in frames {
-        match &mut all {
-            None => all = Some(frame?),
-            Some(all) => {
-                all.vstack_mut_owned(frame?)?;
-            }
-        }
-    }
-    Ok(all.unwrap_or_else(|| DataFrame::empty_with_schema(schema)))
-}
-
 fn with_run(mut rows: DataFrame, run: &str) -> PolarsResult<DataFrame> {
-    let name = Scalar::new(DataType::String, polars::prelude::AnyValue::StringOwned(run.into()));
+    let name = Scalar::new(DataType::String, AnyValue::StringOwned(run.into()));
     rows.with_column(Column::new_scalar("run".into(), name, rows.height()))?;
     Ok(rows)
 }

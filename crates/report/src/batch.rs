@@ -55,6 +55,20 @@ pub fn frame(batch: &RecordBatch) -> PolarsResult<DataFrame> {
     DataFrame::new(batch.num_rows(), columns.collect::<PolarsResult<Vec<_>>>()?)
 }
 
+/// Frames of the same columns, one below the other; none of none.
+///
+/// # Errors
+/// The first of the frames', or [`PolarsError`] if columns differ.
+pub fn stacked(frames: impl IntoIterator<Item = PolarsResult<DataFrame>>) -> PolarsResult<Option<DataFrame>> {
+    let mut frames = frames.into_iter();
+    let Some(first) = frames.next() else { return Ok(None) };
+    let mut all = first?;
+    for frame in frames {
+        all.vstack_mut_owned(frame?)?;
+    }
+    Ok(Some(all))
+}
+
 fn column(field: &Field, array: &ArrayRef) -> PolarsResult<Column> {
     let name = field.name().as_str().into();
     Ok(match field.data_type() {

@@ -11,7 +11,7 @@ mod output;
 mod run;
 mod verdict;
 
-pub use batch::frame;
+pub use batch::{frame, stacked};
 pub use candidates::write_candidates;
 pub use output::{Format, OutputError, decode_parquet, encode_parquet, write_frame};
 pub use run::{Gaps, write_run};

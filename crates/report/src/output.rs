@@ -13,7 +13,7 @@ use epsiloscope_format::{FormatError, escaped, parquet_file};
 use parquet::errors::ParquetError;
 use polars::prelude::{AnyValue, Column, DataFrame, PolarsError};
 
-use crate::batch::{frame, record_batch};
+use crate::batch::{frame, record_batch, stacked};
 use crate::escape::without_formula;
 use crate::number;
 
@@ -162,13 +162,8 @@ pub fn encode_parquet(frame: &DataFrame, metadata: &[(&str, String)]) -> Result<
 /// # Errors
 /// [`OutputError::Format`] if it is no Parquet file, [`OutputError::Frame`] if its columns are none of ours.
 pub fn decode_parquet(path: &Path, bytes: Vec<u8>) -> Result<DataFrame, OutputError> {
-    let mut batches = parquet_file::decode_results(path, bytes)?.into_iter();
-    let Some(first) = batches.next() else { return Ok(DataFrame::empty()) };
-    let mut all = frame(&first)?;
-    for batch in batches {
-        all.vstack_mut_owned(frame(&batch)?)?;
-    }
-    Ok(all)
+    let batches = parquet_file::decode_results(path, bytes)?;
+    Ok(stacked(batches.iter().map(frame))?.unwrap_or_default())
 }
 
 fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
