@@ -108,3 +108,16 @@ fn only_queries_reach_the_sql_parser() {
     assert!(depends("epsiloscope-query", "sqlparser"));
     assert!(!depends("epsiloscope-query", "clap") && !depends("epsiloscope-page", "epsiloscope-query"));
 }
+
+#[test]
+fn the_search_knows_nothing_of_gradients() {
+    let ours = dependencies("epsiloscope-search").into_iter().filter(|name| name.starts_with("epsiloscope"));
+    assert_eq!(
+        ours.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>(),
+        ["epsiloscope-format", "epsiloscope-histogram", "epsiloscope-search"]
+    );
+    for heavy in ["polars", "tch", "clap"] {
+        assert!(!depends("epsiloscope-search", heavy), "{heavy}");
+    }
+    assert!(depends("epsiloscope", "epsiloscope-search"));
+}

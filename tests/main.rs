@@ -27,6 +27,7 @@ mod recorded_examples;
 mod report_page;
 mod resealed;
 mod run_directory;
+mod search;
 mod search_spaces;
 mod synthetic;
 mod values;

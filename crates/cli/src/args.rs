@@ -20,6 +20,7 @@ use crate::histogram::HistogramArgs;
 use crate::query::QueryArgs;
 use crate::report::ReportArgs;
 use crate::schema::SchemaArgs;
+use crate::search::SearchArgs;
 use crate::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
@@ -33,6 +34,7 @@ Examples:
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope report runs/* --out report.html   all of it to look at, in one HTML file
   epsiloscope query 'SELECT …' runs/*           any question, in SQL
+  epsiloscope search --space runs/mine …        the best ε, by your own command
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
   epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
   epsiloscope verify runs/*                     whether runs are sound
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Ask runs or a data set in SQL
     Query(QueryArgs),
+    /// Find the best ε inside the search space, by running a command
+    Search(SearchArgs),
     /// Say how far the magnitudes of two runs lie apart
     Diff(DiffArgs),
     /// Check runs: files, digests, rows and sums; repairs nothing

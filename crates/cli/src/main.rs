@@ -17,6 +17,7 @@ mod record;
 mod report;
 mod runs;
 mod schema;
+mod search;
 mod verify;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Search(args) => search::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
