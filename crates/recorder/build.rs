@@ -12,6 +12,9 @@ fn main() {
     println!("cargo::rustc-env=LIBTORCH_VERSION={version}");
     if !lib.is_empty() {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+        // No symbol of libtorch.so is used, but it brings libtorch_cuda.so in where there is one: without it the tests
+        // would find no GPU.
+        println!("cargo::rustc-link-arg=-Wl,--no-as-needed,-ltorch,--as-needed");
     }
 }
 

@@ -7,33 +7,33 @@
 //! ```text
 //! y    = m,                      cell = y >> 18             for m >= 2^23
 //! y    = bits of (m as float),   cell = (y >> 18) + 2^13    for m < 2^23, zero included
-//! slot = (table[cell] + (y & (2^18 − 1))) >> 18,            and 2 more for −∞
+//! slot = (table[cell] + (y & (2^18 − 1))) >> 18
 //! ```
 //!
-//! Every float gets its slot without a branch; [`histogram`] turns counts of slots into a [`Histogram`].
+//! Every float gets its slot without a branch, −∞ that of +∞. [`histogram`] turns counts of slots into a [`Histogram`], once
+//! those of −∞ have been told apart.
 
 use crate::bins::{self, CELL_WIDTH, LOW_BITS, MAX_BIN, MIN_BIN, N_CELLS};
 use crate::histogram::Histogram;
 
 /// Slots: zero, the bins in order, +∞, NaN, −∞.
 pub const N_SLOTS: usize = NEG_INF + 1;
+/// The slot of NaN.
+pub const NAN: usize = POS_INF + 1;
 /// Magnitude bits below this are those of subnormals and zero.
 pub const MIN_NORMAL_BITS: i32 = 0x0080_0000;
 /// Magnitude bits, or those of a subnormal as a float, are shifted right by this to give the cell.
 pub const CELL_SHIFT: u32 = LOW_BITS;
 /// What is added to the cell of a subnormal.
 pub const SUBNORMAL_CELLS: i32 = N_CELLS as i32;
-/// All bits of −∞, as a signed integer.
-pub const NEG_INF_BITS: i32 = 0xff80_0000_u32 as i32;
-/// What is added to the slot of −∞, which the table takes for +∞.
-pub const NEG_INF_OFFSET: i32 = (NEG_INF - POS_INF) as i32;
+/// The slot of +∞, and of −∞ until it is told apart.
+pub const POS_INF: usize = FIRST_BIN + N_BINS;
+/// The slot for −∞.
+pub const NEG_INF: usize = NAN + 1;
 
 const ZERO: usize = 0;
 const FIRST_BIN: usize = 1;
 const N_BINS: usize = (MAX_BIN - MIN_BIN + 1) as usize;
-const POS_INF: usize = FIRST_BIN + N_BINS;
-const NAN: usize = POS_INF + 1;
-const NEG_INF: usize = NAN + 1;
 const INFINITY_CELL: usize = 0x7f80_0000 >> LOW_BITS;
 
 /// The table, one entry per cell: those of normal floats, then those of subnormals.
@@ -97,8 +97,7 @@ mod tests {
         let is_subnormal = magnitude < MIN_NORMAL_BITS;
         let y = if is_subnormal { (magnitude as f32).to_bits() as i32 } else { magnitude };
         let cell = (y >> CELL_SHIFT) + if is_subnormal { SUBNORMAL_CELLS } else { 0 };
-        let slot = (table[cell as usize] + (y & (CELL_WIDTH as i32 - 1))) >> CELL_SHIFT;
-        (slot + if raw == NEG_INF_BITS { NEG_INF_OFFSET } else { 0 }) as usize
+        ((table[cell as usize] + (y & (CELL_WIDTH as i32 - 1))) >> CELL_SHIFT) as usize
     }
 
     #[test]
@@ -111,7 +110,7 @@ mod tests {
                 scope.spawn(move || check_every(table, (thread..0x8000_0000).step_by(n_threads as usize)));
             }
         });
-        assert_eq!(slot(&table, f32::NEG_INFINITY), NEG_INF);
+        assert_eq!(slot(&table, f32::NEG_INFINITY), POS_INF);
         assert_eq!(slot(&table, -0.0), ZERO);
     }
 
@@ -144,7 +143,7 @@ mod tests {
             .collect();
         let mut counts = vec![0; N_SLOTS];
         for &value in &values {
-            counts[slot(&table, value)] += 1;
+            counts[if value == f32::NEG_INFINITY { NEG_INF } else { slot(&table, value) }] += 1;
         }
         let mut counter = Counter::new();
         counter.count(&values);

@@ -239,6 +239,7 @@
 
 mod builder;
 mod device;
+mod device_counter;
 mod device_moments;
 mod engine;
 mod error;
