@@ -1,17 +1,15 @@
 //! `epsiloscope candidates`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use epsiloscope_analysis::effect_tables::{candidate_table, narrowing_table};
 use epsiloscope_analysis::grouping::Scope;
-use epsiloscope_analysis::{At, CandidateOptions, Candidates, TrialRange, candidates};
+use epsiloscope_analysis::{At, CandidateOptions, TrialRange, candidates};
 use epsiloscope_report::{Format, write_candidates};
 
 use crate::args::{FormatArg, RunsArg, WhoseArgs, positive};
 use crate::output;
-use crate::runs::for_each;
 
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -63,20 +61,14 @@ pub(crate) fn run(args: &CandidatesArgs) -> anyhow::Result<ExitCode> {
     let format = args.format.format;
     output::refuse_binary_terminal(format)?;
     let options = options(args);
-    let outcome = for_each(&args.runs.runs, |run| Ok(candidates(run, &options)?));
-    let found: Vec<Candidates> = outcome.results.into_iter().flatten().collect();
-    if !found.is_empty() {
-        match (args.view, format) {
-            (View::Candidates, Format::Table) => {
-                let mut out = std::io::stdout().lock();
-                write_candidates(&found, &mut out)?;
-                out.flush()?;
-            }
-            (View::Candidates, _) => output::print(&candidate_table(&found)?, format)?,
-            (View::Narrowing, _) => output::print(&narrowing_table(&found)?, format)?,
-        }
+    let table = match args.view {
+        View::Candidates => candidate_table,
+        View::Narrowing => narrowing_table,
+    };
+    if (args.view, format) != (View::Candidates, Format::Table) {
+        return output::print_each(&args.runs.runs, format, |run| Ok(table(&candidates(run, &options)?)?));
     }
-    Ok(outcome.status)
+    output::print_first(&args.runs.runs, |run| Ok(candidates(run, &options)?), |found, out| write_candidates(found, out))
 }
 
 fn options(args: &CandidatesArgs) -> CandidateOptions {

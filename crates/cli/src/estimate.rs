@@ -1,16 +1,16 @@
 //! `epsiloscope estimate`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use epsiloscope_analysis::estimate_tables::{SHORT_COLUMNS, estimate_table};
 use epsiloscope_analysis::grouping::Scope;
-use epsiloscope_analysis::{At, Combination, Estimate, EstimateOptions, estimate};
+use epsiloscope_analysis::{At, Combination, EstimateOptions, estimate};
+use epsiloscope_format::Run;
 use epsiloscope_report::{Format, write_verdict};
+use polars::prelude::DataFrame;
 
 use crate::args::{FormatArg, RunsArg, WhoseArgs, confidence, distinct};
 use crate::output;
-use crate::runs::for_each;
 
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -54,22 +54,12 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
     let options = options(args);
     let is_for_people = format == Format::Table;
     let is_verdict = is_for_people && args.per == Scope::Run && options.combinations == [Combination::Extremes];
-    // Rows say nothing of single tensors beside those of `spaces`: of thousands of runs they would fill memory.
-    let told = |found: Estimate| if is_verdict { found } else { Estimate { tensors: Vec::new(), ..found } };
-    let outcome =
-        for_each(&args.runs.runs, |run| Ok(estimate(run, &options)?.into_iter().map(told).collect::<Vec<_>>()));
-    let estimates: Vec<Estimate> = outcome.results.into_iter().flatten().collect();
-    if !estimates.is_empty() {
-        if is_verdict {
-            let mut out = std::io::stdout().lock();
-            write_verdict(&estimates, &mut out)?;
-            out.flush()?;
-        } else {
-            let table = estimate_table(&estimates)?;
-            output::print(&if is_for_people { table.select(SHORT_COLUMNS)? } else { table }, format)?;
-        }
+    if !is_verdict {
+        let table = |run: &Run| Ok(estimate_table(&estimate(run, &options)?)?);
+        let shown = |table: DataFrame| if is_for_people { Ok(table.select(SHORT_COLUMNS)?) } else { Ok(table) };
+        return output::print_each(&args.runs.runs, format, |run| table(run).and_then(shown));
     }
-    Ok(outcome.status)
+    output::print_first(&args.runs.runs, |run| Ok(estimate(run, &options)?), |found, out| write_verdict(found, out))
 }
 
 fn options(args: &EstimateArgs) -> EstimateOptions {

@@ -64,11 +64,7 @@ pub(crate) fn run(args: &HistogramArgs) -> anyhow::Result<ExitCode> {
     if let Some(out) = &args.out {
         return write_data_set(args, out, table);
     }
-    let outcome = for_each(&args.runs.runs, table);
-    if let Some(frame) = output::stacked(outcome.results)? {
-        output::print(&frame, args.format.format)?;
-    }
-    Ok(outcome.status)
+    output::print_each(&args.runs.runs, args.format.format, table)
 }
 
 fn options(args: &HistogramArgs) -> HistogramOptions {

@@ -1,6 +1,6 @@
 //! `epsiloscope inspect`
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use epsiloscope_analysis::{files, scalars, steps, tensor_health};
@@ -10,7 +10,7 @@ use polars::prelude::{IntoLazy, col, lit};
 
 use crate::args::{InspectArgs, View};
 use crate::output;
-use crate::runs::for_each;
+use crate::runs::for_each_in_turn;
 
 pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let format = args.format.format;
@@ -24,20 +24,21 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         Some(View::Scalars) => scalars,
         Some(View::Tensors) | None => tensor_health,
     };
-    let outcome = for_each(&args.runs.runs, |run| Ok(view(run)?));
-    if let Some(frame) = output::stacked(outcome.results)? {
-        output::print(&frame, format)?;
-    }
-    Ok(outcome.status)
+    output::print_each(&args.runs.runs, format, |run| Ok(view(run)?))
 }
 
 /// Everything about each run, as text.
 fn describe(args: &InspectArgs) -> anyhow::Result<ExitCode> {
-    let outcome = for_each(&args.runs.runs, description);
-    let mut out = std::io::stdout().lock();
-    out.write_all(outcome.results.join("\n").as_bytes())?;
+    let mut out = BufWriter::new(std::io::stdout());
+    let mut is_first = true;
+    let status = for_each_in_turn(&args.runs.runs, description, |text| {
+        if !std::mem::take(&mut is_first) {
+            writeln!(out)?;
+        }
+        Ok(out.write_all(text.as_bytes())?)
+    })?;
     out.flush()?;
-    Ok(outcome.status)
+    Ok(status)
 }
 
 fn description(run: &Run) -> anyhow::Result<String> {

@@ -10,6 +10,7 @@ mod drift;
 mod estimate;
 mod export;
 mod histogram;
+mod in_turn;
 mod inspect;
 mod output;
 mod query;

@@ -1,12 +1,15 @@
 //! Results to standard output.
 
-use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
-use epsiloscope_format::publish;
-use epsiloscope_report::{Format, write_frame};
+use epsiloscope_format::{Run, publish};
+use epsiloscope_report::{Format, FrameWriter, MAX_TABLE_ROWS, write_frame, write_more_rows};
 use polars::prelude::DataFrame;
+
+use crate::runs::for_each_in_turn;
 
 /// Writes one table to standard output.
 pub(crate) fn print(frame: &DataFrame, format: Format) -> anyhow::Result<()> {
@@ -15,6 +18,44 @@ pub(crate) fn print(frame: &DataFrame, format: Format) -> anyhow::Result<()> {
     write_frame(frame, format, &mut out)?;
     out.flush()?;
     Ok(())
+}
+
+/// Prints what a question makes of each run, one below the other, as the answers come; the status says whether all runs were
+/// answered. Nothing is printed where none was.
+pub(crate) fn print_each(
+    runs: &[PathBuf],
+    format: Format,
+    question: impl Fn(&Run) -> anyhow::Result<DataFrame> + Sync,
+) -> anyhow::Result<ExitCode> {
+    refuse_binary_terminal(format)?;
+    let mut out = BufWriter::new(std::io::stdout());
+    let mut writer = FrameWriter::new(format, &mut out);
+    let status = for_each_in_turn(runs, question, |frame| Ok(writer.write(&frame)?))?;
+    writer.finish()?;
+    out.flush()?;
+    Ok(status)
+}
+
+/// Prints what a question finds in each run by `write`, all at once, as tables for people are: the first
+/// [`MAX_TABLE_ROWS`], and how many more there are.
+pub(crate) fn print_first<T: Send>(
+    runs: &[PathBuf],
+    question: impl Fn(&Run) -> anyhow::Result<Vec<T>> + Sync,
+    write: impl Fn(&[T], &mut dyn Write) -> std::io::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let (mut shown, mut n_found) = (Vec::new(), 0);
+    let status = for_each_in_turn(runs, question, |found| {
+        n_found += found.len();
+        shown.extend(found.into_iter().take(MAX_TABLE_ROWS - shown.len()));
+        Ok(())
+    })?;
+    if !shown.is_empty() {
+        let mut out = std::io::stdout().lock();
+        write(&shown, &mut out)?;
+        write_more_rows(n_found - shown.len(), &mut out)?;
+        out.flush()?;
+    }
+    Ok(status)
 }
 
 /// Before the long work: nobody reads Parquet off a screen.

@@ -1,14 +1,14 @@
 //! Several runs, one after another or at once; one that is damaged never stops the others.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use epsiloscope_format::{Run, Storage};
@@ -16,6 +16,7 @@ use epsiloscope_store::{Found, discover};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
+use crate::in_turn::in_turn;
 use crate::{FAULT, PARTIAL};
 
 /// What came of the runs that could be read, in the order in which they were named, what is wrong with the others, and the
@@ -44,39 +45,74 @@ pub(crate) fn open_all(paths: &[PathBuf]) -> Outcome<Run> {
     for_each_opened(paths, |run, _n_runs| Ok(run))
 }
 
+/// Applies `question` to every run, in parallel, and hands the answers over one by one, in the order in which the runs were
+/// named, so that they need not all be kept. Faults are reported, one line each.
+///
+/// # Errors
+/// The first that `take` gives; runs whose turn has not come are then left alone.
+pub(crate) fn for_each_in_turn<T: Send>(
+    paths: &[PathBuf],
+    question: impl Fn(&Run) -> anyhow::Result<T> + Sync,
+    take: impl FnMut(T) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let mut take = take;
+    let mut is_any = false;
+    let faults = answer_in_turn(paths, |run, _n_runs| question(&run), |answer| {
+        is_any = true;
+        take(answer)
+    })?;
+    Ok(status(is_any, faults.len()))
+}
+
 fn for_each_opened<T: Send>(
     paths: &[PathBuf],
     question: impl Fn(Run, usize) -> anyhow::Result<T> + Sync,
 ) -> Outcome<T> {
+    let mut results = Vec::new();
+    let taken = answer_in_turn(paths, question, |answer| {
+        results.push(answer);
+        Ok(())
+    });
+    let faults = taken.unwrap_or_default();
+    let status = status(!results.is_empty(), faults.len());
+    Outcome { results, faults, status }
+}
+
+/// Answers in turn, and what is wrong with the runs that have none; that is reported, too.
+fn answer_in_turn<T: Send>(
+    paths: &[PathBuf],
+    question: impl Fn(Run, usize) -> anyhow::Result<T> + Sync,
+    mut take: impl FnMut(T) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<String>> {
     let unnamed = |fault: std::io::Error| Found { faults: vec![fault.into()], ..Found::default() };
     let found = named(paths).map_or_else(unnamed, |paths| discover(&paths));
     let n_runs = found.runs.len();
     let progress = progress_bar(n_runs);
+    let mut faults = Vec::new();
+    let mut note = |fault: &anyhow::Error| {
+        progress.suspend(|| report(fault));
+        faults.push(line(fault));
+    };
+    found.faults.into_iter().for_each(|fault| note(&fault.into()));
     // What a panic has to say is reported with the run's name, once.
-    let answers: Vec<anyhow::Result<T>> = without_panic_messages(|| {
+    let outcome = without_panic_messages(|| {
         let shared = shared_names(&found.runs);
         // Opened only when its turn comes: a thousand open runs would take memory for nothing.
-        let answer = |storage: Arc<dyn Storage>| {
-            let answer = guarded(storage.root(), || question(opened(&storage, &shared)?, n_runs));
+        let answer =
+            |storage: Arc<dyn Storage>| guarded(storage.root(), || question(opened(&storage, &shared)?, n_runs));
+        in_turn(found.runs, rayon::current_num_threads(), answer, |answer| {
             progress.inc(1);
-            answer
-        };
-        map_some_at_a_time(found.runs, answer)
+            match answer {
+                Ok(answer) => take(answer),
+                Err(fault) => {
+                    note(&fault);
+                    Ok(())
+                }
+            }
+        })
     });
     progress.finish_and_clear();
-    let unfound = found.faults.into_iter().map(|fault| Err(fault.into()));
-    let (mut results, mut faults) = (Vec::new(), Vec::new());
-    for answer in unfound.chain(answers) {
-        match answer {
-            Ok(result) => results.push(result),
-            Err(fault) => {
-                report(&fault);
-                faults.push(line(&fault));
-            }
-        }
-    }
-    let status = status(!results.is_empty(), faults.len());
-    Outcome { results, faults, status }
+    outcome.map(|()| faults)
 }
 
 /// The status that says whether all runs were answered, some or none.
@@ -95,34 +131,6 @@ pub(crate) fn without_panic_messages<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     std::panic::set_hook(hook);
     result
-}
-
-/// Applies some work to every item, on as many threads as there are cores; results come in the order of the items.
-///
-/// Not by rayon: there a thread that waits for the parts of one run takes up another run meanwhile, and a third within that,
-/// so that memory grows with the number of runs.
-fn map_some_at_a_time<T: Send, U: Send>(items: Vec<T>, work: impl Fn(T) -> U + Sync) -> Vec<U> {
-    let items = Mutex::new(items.into_iter().enumerate());
-    let done = Mutex::new(BTreeMap::new());
-    let take_turns = || {
-        loop {
-            // Bound to a name, or the lock would be held while the item is worked on.
-            let next = locked(&items).next();
-            let Some((index, item)) = next else { break };
-            let result = work(item);
-            locked(&done).insert(index, result);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _thread in 0..rayon::current_num_threads() {
-            scope.spawn(take_turns);
-        }
-    });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
-}
-
-fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A panic in a library is the fault of the one run that brought it about.

@@ -13,6 +13,8 @@ mod verdict;
 
 pub use batch::{frame, stacked};
 pub use candidates::write_candidates;
-pub use output::{Format, OutputError, decode_parquet, encode_parquet, write_frame};
+pub use output::{
+    Format, FrameWriter, MAX_TABLE_ROWS, OutputError, decode_parquet, encode_parquet, write_frame, write_more_rows,
+};
 pub use run::{Gaps, write_run};
 pub use verdict::{verdict_notes, verdict_sentence, write_verdict};

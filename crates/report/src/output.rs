@@ -1,13 +1,15 @@
 //! One frame, four formats.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::path::Path;
+use std::rc::Rc;
 use std::str::FromStr;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
-use arrow::csv::WriterBuilder as CsvWriterBuilder;
+use arrow::csv::{Writer as CsvWriter, WriterBuilder as CsvWriterBuilder};
 use arrow::error::ArrowError;
-use arrow::json::writer::{JsonArray, WriterBuilder as JsonWriterBuilder};
+use arrow::json::writer::{JsonArray, Writer as JsonWriter, WriterBuilder as JsonWriterBuilder};
 use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_format::{FormatError, escaped, parquet_file};
 use parquet::errors::ParquetError;
@@ -18,7 +20,7 @@ use crate::escape::without_formula;
 use crate::number;
 
 /// Rows of a table for people.
-const MAX_TABLE_ROWS: usize = 10_000;
+pub const MAX_TABLE_ROWS: usize = 10_000;
 /// Rows that are converted at once.
 const ROWS_AT_A_TIME: usize = 65_536;
 
@@ -75,39 +77,136 @@ pub enum OutputError {
 /// # Errors
 /// [`OutputError`] if the writer refuses.
 pub fn write_frame(frame: &DataFrame, format: Format, out: &mut dyn Write) -> Result<(), OutputError> {
-    match format {
-        Format::Table => write_table(frame, out)?,
-        Format::Json => Pipe::through(out, |pipe| write_json(frame, pipe))?,
-        Format::Csv => Pipe::through(out, |pipe| write_csv(frame, pipe))?,
-        Format::Parquet => out.write_all(&encode_parquet(frame, &[])?)?,
+    let mut writer = FrameWriter::new(format, out);
+    writer.write(frame)?;
+    writer.finish()
+}
+
+/// Writes frames of the same columns as one result. CSV and JSON are written as the frames come; of a table the rows that it
+/// shows are kept, as columns are as wide as their widest cell; a Parquet file is made at the end.
+/// Of no frames at all nothing is written.
+pub struct FrameWriter<'a> {
+    sink: Sink<'a>,
+    is_begun: bool,
+    fault: Fault,
+}
+
+enum Sink<'a> {
+    Table { out: &'a mut dyn Write, head: Vec<DataFrame>, n_rows: usize },
+    Json(JsonWriter<Pipe<'a>, JsonArray>),
+    Csv(CsvWriter<Pipe<'a>>),
+    Parquet { out: &'a mut dyn Write, frames: Vec<DataFrame> },
+}
+
+impl<'a> FrameWriter<'a> {
+    /// Writes nothing yet.
+    pub fn new(format: Format, out: &'a mut dyn Write) -> Self {
+        let fault = Fault::default();
+        let sink = match format {
+            Format::Table => Sink::Table { out, head: Vec::new(), n_rows: 0 },
+            Format::Json => {
+                let pipe = Pipe { out, fault: Rc::clone(&fault) };
+                Sink::Json(JsonWriterBuilder::new().with_explicit_nulls(true).build(pipe))
+            }
+            Format::Csv => {
+                Sink::Csv(CsvWriterBuilder::new().with_header(true).build(Pipe { out, fault: Rc::clone(&fault) }))
+            }
+            Format::Parquet => Sink::Parquet { out, frames: Vec::new() },
+        };
+        Self { sink, is_begun: false, fault }
     }
-    Ok(())
+
+    /// Takes more rows.
+    ///
+    /// # Errors
+    /// [`OutputError`] if the writer refuses.
+    pub fn write(&mut self, frame: &DataFrame) -> Result<(), OutputError> {
+        self.is_begun = true;
+        let result = self.sink.write(frame);
+        self.fault.take().map_or(result, |fault| Err(fault.into()))
+    }
+
+    /// Ends the result.
+    ///
+    /// # Errors
+    /// [`OutputError`] if the writer refuses.
+    pub fn finish(self) -> Result<(), OutputError> {
+        if !self.is_begun {
+            return Ok(());
+        }
+        let result = self.sink.finish();
+        self.fault.take().map_or(result, |fault| Err(fault.into()))
+    }
+}
+
+impl Sink<'_> {
+    fn write(&mut self, frame: &DataFrame) -> Result<(), OutputError> {
+        match self {
+            Self::Table { head, n_rows, .. } => {
+                let room = MAX_TABLE_ROWS.saturating_sub(*n_rows);
+                if 0 < room || head.is_empty() {
+                    head.push(frame.head(Some(room)));
+                }
+                *n_rows += frame.height();
+            }
+            Self::Json(writer) => {
+                for rows in some_at_a_time(frame) {
+                    writer.write(&record_batch(&rows)?)?;
+                }
+            }
+            Self::Csv(writer) => {
+                for rows in some_at_a_time(frame) {
+                    writer.write(&without_formulas(&record_batch(&rows)?)?)?;
+                }
+            }
+            Self::Parquet { frames, .. } => frames.push(frame.clone()),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), OutputError> {
+        match self {
+            Self::Table { out, head, n_rows } => match stacked(head.into_iter().map(Ok))? {
+                Some(head) => Ok(write_table(&head, n_rows, out)?),
+                None => Ok(()),
+            },
+            Self::Json(mut writer) => {
+                writer.finish()?;
+                Ok(writeln!(writer.into_inner())?)
+            }
+            Self::Csv(_) => Ok(()),
+            Self::Parquet { out, frames } => match stacked(frames.into_iter().map(Ok))? {
+                Some(frame) => Ok(out.write_all(&encode_parquet(&frame, &[])?)?),
+                None => Ok(()),
+            },
+        }
+    }
 }
 
 /// What a person may scroll through; aligning columns takes kilobytes a row.
-fn write_table(frame: &DataFrame, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", table(&frame.head(Some(MAX_TABLE_ROWS))).trim_fmt())?;
-    match frame.height().saturating_sub(MAX_TABLE_ROWS) {
+fn write_table(head: &DataFrame, n_rows: usize, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", table(head).trim_fmt())?;
+    write_more_rows(n_rows - head.height(), out)
+}
+
+/// Says how many rows a table for people leaves out, if it does.
+///
+/// # Errors
+/// The sink's.
+pub fn write_more_rows(n_rows: usize, out: &mut dyn Write) -> io::Result<()> {
+    match n_rows {
         0 => Ok(()),
         more => writeln!(out, "and {} more rows: --format csv, json or parquet has all", number::grouped(more as i64)),
     }
 }
 
-/// Keeps the fault that the encoders would turn into text: a reader that has seen enough is none.
+/// The fault that the encoders would turn into text: a reader that has seen enough is none.
+type Fault = Rc<Cell<Option<io::Error>>>;
+
+/// Keeps the fault of what it writes to.
 struct Pipe<'a> {
     out: &'a mut dyn Write,
-    fault: Option<io::Error>,
-}
-
-impl Pipe<'_> {
-    fn through(
-        out: &mut dyn Write,
-        encode: impl FnOnce(&mut Pipe<'_>) -> Result<(), OutputError>,
-    ) -> Result<(), OutputError> {
-        let mut pipe = Pipe { out, fault: None };
-        let result = encode(&mut pipe);
-        pipe.fault.map_or(result, |fault| Err(fault.into()))
-    }
+    fault: Fault,
 }
 
 impl Write for Pipe<'_> {
@@ -115,7 +214,7 @@ impl Write for Pipe<'_> {
         self.out.write(bytes).map_err(|fault| {
             let kind = fault.kind();
             if kind != io::ErrorKind::Interrupted {
-                self.fault = Some(fault);
+                self.fault.set(Some(fault));
             }
             kind.into()
         })
@@ -124,23 +223,6 @@ impl Write for Pipe<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
-}
-
-fn write_json(frame: &DataFrame, out: &mut Pipe<'_>) -> Result<(), OutputError> {
-    let mut writer = JsonWriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut *out);
-    for rows in some_at_a_time(frame) {
-        writer.write(&record_batch(&rows)?)?;
-    }
-    writer.finish()?;
-    Ok(writeln!(out)?)
-}
-
-fn write_csv(frame: &DataFrame, out: &mut Pipe<'_>) -> Result<(), OutputError> {
-    let mut writer = CsvWriterBuilder::new().with_header(true).build(out);
-    for rows in some_at_a_time(frame) {
-        writer.write(&without_formulas(&record_batch(&rows)?)?)?;
-    }
-    Ok(())
 }
 
 /// The rows in pieces, so that no second copy of all of them is made; one empty piece of a frame without rows.
