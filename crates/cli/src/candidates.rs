@@ -68,7 +68,7 @@ pub(crate) fn run(args: &CandidatesArgs) -> anyhow::Result<ExitCode> {
     if (args.view, format) != (View::Candidates, Format::Table) {
         return output::print_each(&args.runs.runs, format, |run| Ok(table(&candidates(run, &options)?)?));
     }
-    output::print_first(&args.runs.runs, |run| Ok(candidates(run, &options)?), |found, out| write_candidates(found, out))
+    output::print_first(&args.runs.runs, |run| Ok(candidates(run, &options)?), write_candidates)
 }
 
 fn options(args: &CandidatesArgs) -> CandidateOptions {

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
         let shown = |table: DataFrame| if is_for_people { Ok(table.select(SHORT_COLUMNS)?) } else { Ok(table) };
         return output::print_each(&args.runs.runs, format, |run| table(run).and_then(shown));
     }
-    output::print_first(&args.runs.runs, |run| Ok(estimate(run, &options)?), |found, out| write_verdict(found, out))
+    output::print_first(&args.runs.runs, |run| Ok(estimate(run, &options)?), write_verdict)
 }
 
 fn options(args: &EstimateArgs) -> EstimateOptions {

@@ -53,14 +53,17 @@ pub(crate) fn open_all(paths: &[PathBuf]) -> Outcome<Run> {
 pub(crate) fn for_each_in_turn<T: Send>(
     paths: &[PathBuf],
     question: impl Fn(&Run) -> anyhow::Result<T> + Sync,
-    take: impl FnMut(T) -> anyhow::Result<()>,
+    mut take: impl FnMut(T) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let mut take = take;
     let mut is_any = false;
-    let faults = answer_in_turn(paths, |run, _n_runs| question(&run), |answer| {
-        is_any = true;
-        take(answer)
-    })?;
+    let faults = answer_in_turn(
+        paths,
+        |run, _n_runs| question(&run),
+        |answer| {
+            is_any = true;
+            take(answer)
+        },
+    )?;
     Ok(status(is_any, faults.len()))
 }
 

@@ -94,7 +94,7 @@ pub struct FrameWriter<'a> {
 enum Sink<'a> {
     Table { out: &'a mut dyn Write, head: Vec<DataFrame>, n_rows: usize },
     Json(JsonWriter<Pipe<'a>, JsonArray>),
-    Csv(CsvWriter<Pipe<'a>>),
+    Csv(Box<CsvWriter<Pipe<'a>>>),
     Parquet { out: &'a mut dyn Write, frames: Vec<DataFrame> },
 }
 
@@ -108,9 +108,9 @@ impl<'a> FrameWriter<'a> {
                 let pipe = Pipe { out, fault: Rc::clone(&fault) };
                 Sink::Json(JsonWriterBuilder::new().with_explicit_nulls(true).build(pipe))
             }
-            Format::Csv => {
-                Sink::Csv(CsvWriterBuilder::new().with_header(true).build(Pipe { out, fault: Rc::clone(&fault) }))
-            }
+            Format::Csv => Sink::Csv(Box::new(
+                CsvWriterBuilder::new().with_header(true).build(Pipe { out, fault: Rc::clone(&fault) }),
+            )),
             Format::Parquet => Sink::Parquet { out, frames: Vec::new() },
         };
         Self { sink, is_begun: false, fault }
