@@ -24,7 +24,7 @@ use tch::{Device, Kind, TchError, Tensor};
 const ROW: usize = 1024;
 /// Counters per slot: one for each thread of a warp.
 const LANES: i64 = 32;
-/// Rows that are counted together: 16 Mi elements, whose intermediate results take up to 60 bytes each.
+/// Rows that are counted together: 16 Mi elements, whose copies and intermediate results take up to 40 bytes each.
 const MAX_ROWS: usize = 16_384;
 /// Tensors that are counted together: their counters take 430 kB each.
 const MAX_OWNERS: usize = 64;
@@ -219,13 +219,10 @@ impl Constants {
 
     /// The formula of [`bins`] over all magnitude bits at once.
     fn slots(&self, magnitudes: &Tensor) -> Result<Tensor, TchError> {
-        let is_subnormal = magnitudes.f_lt(i64::from(bins::MIN_NORMAL_BITS))?;
-        let as_floats = magnitudes.f_to_kind(Kind::Float)?.f_view_dtype(Kind::Int)?;
-        let y = as_floats.f_where_self(&is_subnormal, magnitudes)?;
-        let cell = y.f_bitwise_right_shift_tensor_scalar(i64::from(bins::CELL_SHIFT))?;
-        let cell = cell.f_add(&is_subnormal.f_to_kind(Kind::Int)?.f_mul_scalar(i64::from(bins::SUBNORMAL_CELLS))?)?;
+        let (y, cell) = cells(magnitudes)?;
+        let entry = self.table.f_index_select(0, &cell.f_flatten(0, -1)?)?.f_view_as(&y)?;
+        drop(cell);
         let low = y.f_bitwise_and((1_i64 << bins::CELL_SHIFT) - 1)?;
-        let entry = self.table.f_index_select(0, &cell.f_flatten(0, -1)?)?.f_view_as(&low)?;
         entry.f_add(&low)?.f_bitwise_right_shift_tensor_scalar(i64::from(bins::CELL_SHIFT))
     }
 
@@ -242,6 +239,16 @@ impl Constants {
         let sum_of_squares = finite.f_square()?.f_sum_dim_intlist(1, true, Kind::Double)?.f_view_dtype(Kind::Int)?;
         Tensor::f_cat(&[min, max, neg_inf, sum_of_squares], 1)
     }
+}
+
+/// y and the cell of [`bins`]. What leads to them is freed here.
+fn cells(magnitudes: &Tensor) -> Result<(Tensor, Tensor), TchError> {
+    let is_subnormal = magnitudes.f_lt(i64::from(bins::MIN_NORMAL_BITS))?;
+    let as_floats = magnitudes.f_to_kind(Kind::Float)?.f_view_dtype(Kind::Int)?;
+    let y = as_floats.f_where_self(&is_subnormal, magnitudes)?;
+    let above = is_subnormal.f_to_kind(Kind::Int)?.f_mul_scalar(i64::from(bins::SUBNORMAL_CELLS))?;
+    let cell = y.f_bitwise_right_shift_tensor_scalar(i64::from(bins::CELL_SHIFT))?.f_add(&above)?;
+    Ok((y, cell))
 }
 
 impl Counted {

@@ -226,10 +226,12 @@
 //!
 //! Gradients on a GPU are counted there by libtorch operations; counts and recorded elements come back once per recorded step, and
 //! nothing waits for the GPU before that (but for the search for overflows at steps with a loss scale). Moments are then on the GPU,
-//! too; counting takes up to 50 bytes per element of the largest tensor on top. [`CountOn::Host`] copies gradients to the CPU instead.
+//! too; counting takes up to 40 bytes an element on top, of 16 million elements at a time. [`CountOn::Host`] copies gradients to
+//! the CPU instead.
 //!
-//! The same operations are held against the CPU's kernel on the CPU, bit for bit. No GPU has run them yet: a test
-//! does so where there is one.
+//! Counts are the CPU kernel's bit for bit: a test compares them on the CPU, and on a GPU where there is one (it has passed on
+//! an H200 with libtorch 2.11). Tensors are counted together, since launching an operation costs microseconds however few
+//! elements it is for.
 //!
 //! # What it does not do
 //!
