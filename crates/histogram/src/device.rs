@@ -30,6 +30,10 @@ pub const SUBNORMAL_CELLS: i32 = N_CELLS as i32;
 pub const POS_INF: usize = FIRST_BIN + N_BINS;
 /// The slot for −∞.
 pub const NEG_INF: usize = NAN + 1;
+/// All bits of −∞, as a signed integer.
+pub const NEG_INF_BITS: i32 = 0xff80_0000_u32 as i32;
+/// What tells −∞ apart when added to its slot.
+pub const NEG_INF_OFFSET: i32 = (NEG_INF - POS_INF) as i32;
 
 const ZERO: usize = 0;
 const FIRST_BIN: usize = 1;
@@ -143,7 +147,8 @@ mod tests {
             .collect();
         let mut counts = vec![0; N_SLOTS];
         for &value in &values {
-            counts[if value == f32::NEG_INFINITY { NEG_INF } else { slot(&table, value) }] += 1;
+            let apart = if value.to_bits() as i32 == NEG_INF_BITS { NEG_INF_OFFSET as usize } else { 0 };
+            counts[slot(&table, value) + apart] += 1;
         }
         let mut counter = Counter::new();
         counter.count(&values);
