@@ -1,4 +1,4 @@
-"""`epsiloscope search` against other people's numbers: candidates against scipy's truncated normal, the hand-over by running Optuna."""
+"""`epsiloscope search` against others: candidates against scipy's truncated normal, the hand-over by running Optuna."""
 
 import json
 import math
@@ -25,7 +25,8 @@ def test_candidates_are_drawn_from_the_truncated_normal(tmp_path):
     # Every second generation begins where the first one's elite says; both are held against their own distribution.
     size, elite, smoothing = 150, 0.1, 0.7
     options = ("--population", size, "--elite", elite, "--smoothing", smoothing, "--trials", 2 * size, "--seed", 11)
-    rows = search(tmp_path / "search", "echo val_loss=$(printf '%s' {epsilon} | tr -d .)", *options, "--view", "trials", "--jobs", 2)
+    command = "echo val_loss=$(printf '%s' {epsilon} | tr -d .)"
+    rows = search(tmp_path / "search", command, *options, "--view", "trials", "--jobs", 2)
     low, high = -8.0, -1.0
     exponents = np.log10([row["epsilon"] for row in rows])
     values = np.array([row["value"] for row in rows])
@@ -35,14 +36,16 @@ def test_candidates_are_drawn_from_the_truncated_normal(tmp_path):
         drawn = exponents[generation * size : (generation + 1) * size]
         expected = stats.truncnorm((low - mean) / deviation, (high - mean) / deviation, loc=mean, scale=deviation)
         assert stats.kstest(drawn, expected.cdf).pvalue > 0.01
-        best = drawn[np.argsort(values[generation * size : (generation + 1) * size], kind="stable")[: math.ceil(elite * size)]]
+        ranking = np.argsort(values[generation * size : (generation + 1) * size], kind="stable")
+        best = drawn[ranking[: math.ceil(elite * size)]]
         mean = smoothing * best.mean() + (1 - smoothing) * mean
         deviation = smoothing * best.std() + (1 - smoothing) * deviation
 
 
 def test_noise_is_that_of_a_paired_t_test(tmp_path):
     stats = pytest.importorskip("scipy.stats")
-    command = "awk -v s={seed} 'BEGIN {{ srand(s * 1000 - log({epsilon}) * 7); x = log({epsilon})/log(10) + 5; print \"val_loss=\" 0.05*x*x + 0.1*rand() }}'"
+    noisy = "srand(s * 1000 - log(e) * 7); x = log(e)/log(10) + 5; print \"val_loss=\" 0.05*x*x + 0.1*rand()"
+    command = f"awk -v s={{seed}} -v e={{epsilon}} 'BEGIN {{{{ {noisy} }}}}'"
     out = tmp_path / "search"
     options = ("--strategy", "grid", "--points", 15, "--seeds", 5)
     points = search(out, command, *options)
@@ -62,10 +65,11 @@ def test_readers_read_the_table_of_trials(tmp_path):
     import polars
 
     out = tmp_path / "search"
-    rows = search(out, QUADRATIC, "--strategy", "random", "--trials", 6, "--seeds", 2, "--param", "kind:a,b", "--view", "trials")
+    options = ("--strategy", "random", "--trials", 6, "--seeds", 2, "--param", "kind:a,b")
+    rows = search(out, QUADRATIC, *options, "--view", "trials")
     path = str(out / "trials.parquet")
-    for found in (pq.read_table(path).to_pylist(), polars.read_parquet(path).to_dicts(), duckdb.read_parquet(path).to_arrow_table().to_pylist()):
-        assert found == rows
+    in_duckdb = duckdb.read_parquet(path).to_arrow_table().to_pylist()
+    assert pq.read_table(path).to_pylist() == polars.read_parquet(path).to_dicts() == in_duckdb == rows
 
 
 def run_script(out, *options):
