@@ -124,7 +124,7 @@ proptest! {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
         for origin in [Origin::Histograms, Origin::Magnitudes] {
             let quantities = vec![GRADIENT.to_owned()];
-            let options = HistogramOptions { scope, window, quantities, bins_per_decade, origin: Some(origin) };
+            let options = HistogramOptions { scope, window, tensors: Vec::new(), quantities, bins_per_decade, origin: Some(origin) };
             let histograms = pool.install(|| histograms(&run, &options));
             // Of the step whose gradients are infinite there is nothing to tell.
             if expected(&synthetic, &options).is_empty() {

@@ -76,6 +76,17 @@ fn the_page_shows_what_the_analysis_found() {
 }
 
 #[test]
+fn figures_are_drawn_from_plain_data() {
+    for package in ["epsiloscope-figure", "epsiloscope-terminal"] {
+        for other in ["polars", "clap", "rayon", "epsiloscope-analysis", "epsiloscope-report"] {
+            assert!(!depends(package, other), "{package} -> {other}");
+        }
+    }
+    assert!(depends("epsiloscope-report", "epsiloscope-figure") && depends("epsiloscope", "epsiloscope-terminal"));
+    assert!(!depends("epsiloscope-report", "epsiloscope-terminal") && !depends("epsiloscope-figure", "ratatui-core"));
+}
+
+#[test]
 fn the_optimizers_stand_by_themselves() {
     let ours = dependencies("epsiloscope-optimizers").into_iter().filter(|name| name.starts_with("epsiloscope"));
     assert_eq!(ours.collect::<Vec<_>>(), ["epsiloscope-optimizers"]);

@@ -59,6 +59,15 @@ impl Denominator {
         Self { form, factor }
     }
 
+    /// The gradient magnitude that an ε competes with: itself, or where it stands inside the root, the root of what
+    /// accumulates there.
+    pub fn competing_magnitude(self, epsilon: f64) -> f64 {
+        match self.form {
+            Form::Beside => epsilon,
+            Form::Inside { share, .. } => (epsilon / share).sqrt(),
+        }
+    }
+
     /// Its value; grows with both.
     pub fn at(self, critical: f64, epsilon: f64) -> f64 {
         let Some(factor) = self.factor else { return 1.0 };

@@ -3,8 +3,8 @@
 //! Counts are integers, so a histogram is the same whichever part of the run is read first, or by which thread. Part files
 //! are read in parallel and forgotten; what stays in memory is the result.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use epsiloscope_format::{FormatError, Part, Run, Segment, Table};
 use epsiloscope_histogram::{BINS_PER_DECADE, Counter, Histogram};
@@ -22,6 +22,8 @@ pub struct HistogramOptions {
     pub scope: Scope,
     /// Steps whose counts are added.
     pub window: Window,
+    /// Names of the tensors that are counted; all if none is named.
+    pub tensors: Vec<String>,
     /// What the magnitudes are of; everything recorded if none is named.
     pub quantities: Vec<String>,
     /// A divisor of [`BINS_PER_DECADE`].
@@ -36,6 +38,7 @@ impl Default for HistogramOptions {
         Self {
             scope: Scope::Tensor,
             window: Window::Run,
+            tensors: Vec::new(),
             quantities: Vec::new(),
             bins_per_decade: BINS_PER_DECADE,
             origin: None,
@@ -99,8 +102,8 @@ struct Plan<'a> {
     run: &'a Run,
     windows: Windows,
     grouping: Grouping,
-    /// The group of each tensor.
-    group_of: Vec<usize>,
+    /// The group of each tensor; none of those that are not asked for.
+    group_of: Vec<Option<usize>>,
     /// Whether each quantity is asked for.
     is_wanted: Vec<bool>,
 }
@@ -116,11 +119,19 @@ impl<'a> Plan<'a> {
             return Err(not_recorded(run, reason));
         }
         let grouping = Grouping::of(&run.manifest().tensors);
+        let names = run.manifest().tensors.iter().map(|tensor| &tensor.name);
+        let known: BTreeSet<&String> = names.clone().collect();
+        if let Some(unknown) = options.tensors.iter().find(|asked| !known.contains(asked)) {
+            return Err(not_recorded(run, format!("tensor {unknown} was not recorded")));
+        }
+        let asked: BTreeSet<&String> = options.tensors.iter().collect();
+        let is_counted = |name| asked.is_empty() || asked.contains(name);
+        let groups = grouping.group_of_tensors(options.scope).into_iter().zip(names);
         let is_wanted = |quantity| options.quantities.is_empty() || options.quantities.contains(quantity);
         Ok(Self {
             run,
             windows: options.window.split(run)?,
-            group_of: grouping.group_of_tensors(options.scope),
+            group_of: groups.map(|(group, name)| is_counted(name).then_some(group)).collect(),
             grouping,
             is_wanted: quantities.iter().map(is_wanted).collect(),
         })
@@ -128,7 +139,7 @@ impl<'a> Plan<'a> {
 
     fn key(&self, step: i64, tensor: u32, quantity: u32) -> Option<Key> {
         let window = self.is_wanted[quantity as usize].then(|| self.windows.of_step(step))?;
-        Some((self.group_of[tensor as usize], quantity, window?))
+        Some((self.group_of[tensor as usize]?, quantity, window?))
     }
 
     /// What `add` makes of the parts of a table, read in parallel. Of several faults the first part's is told.

@@ -1,6 +1,7 @@
 //! From a recorded run to histogram tables and the search space of ε.
 //!
 //! - [`mod@histograms`], [`histogram_tables`]: gradient magnitude histograms, by tensor, layer, kind or over the run.
+//! - [`through_training`]: the same, window by window, as small as asked for.
 //! - [`grouping`], [`window`]: the tensors and the steps that a result is over.
 //! - [`mod@estimate`]: the bounds of ε by the method of Silva & Rodriguez (arXiv 2311.11532), each with its sample
 //!   size, its method, its error and the tensor that sets it.
@@ -44,6 +45,7 @@ pub mod search_grid;
 mod snapshots;
 pub mod spread;
 mod tensor_bounds;
+pub mod through_training;
 pub mod verify;
 pub mod window;
 

@@ -17,11 +17,14 @@ use crate::drift::{DriftArgs, SpreadArgs};
 use crate::estimate::EstimateArgs;
 use crate::export::ExportArgs;
 use crate::histogram::HistogramArgs;
+use crate::plot::PlotArgs;
 use crate::query::QueryArgs;
 use crate::report::ReportArgs;
 use crate::schema::SchemaArgs;
 use crate::search::SearchArgs;
+use crate::show::ShowArgs;
 use crate::verify::VerifyArgs;
+use crate::watch::WatchArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,6 +36,9 @@ Examples:
   epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope report runs/* --out report.html   all of it to look at, in one HTML file
+  epsiloscope plot runs/mine --out mine.svg     the same as figures, in SVG
+  epsiloscope show runs/mine                    the same in the terminal
+  epsiloscope watch runs/mine                   the same while it is recorded
   epsiloscope query 'SELECT …' runs/*           any question, in SQL
   epsiloscope search --space runs/mine …        the best ε, by your own command
   epsiloscope inspect runs/mine                 what was recorded, sizes, health
@@ -70,6 +76,12 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Write one HTML file to look at: histograms through training, and what any ε does
     Report(ReportArgs),
+    /// Draw figures as SVG: heat maps, histograms, bounds, search spaces
+    Plot(PlotArgs),
+    /// Draw a run in the terminal
+    Show(ShowArgs),
+    /// Follow a run while it is recorded
+    Watch(WatchArgs),
     /// Ask runs or a data set in SQL
     Query(QueryArgs),
     /// Find the best ε inside the search space, by running a command

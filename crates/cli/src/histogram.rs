@@ -75,6 +75,7 @@ fn options(args: &HistogramArgs) -> HistogramOptions {
     HistogramOptions {
         scope: args.per,
         window: args.window,
+        tensors: Vec::new(),
         quantities: args.quantity.clone(),
         bins_per_decade: args.bins_per_decade,
         origin: args.from.map(origin),

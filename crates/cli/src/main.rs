@@ -13,13 +13,17 @@ mod histogram;
 mod in_turn;
 mod inspect;
 mod output;
+mod plot;
 mod query;
 mod record;
 mod report;
 mod runs;
 mod schema;
+mod screen;
 mod search;
+mod show;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -54,6 +58,9 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Diff(args) => diff::run(&args),

@@ -137,7 +137,7 @@ pub(crate) fn without_panic_messages<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// A panic in a library is the fault of the one run that brought it about.
-fn guarded<T>(dir: &Path, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub(crate) fn guarded<T>(dir: &Path, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let outcome = catch_unwind(AssertUnwindSafe(work));
     outcome.unwrap_or_else(|panic| Err(anyhow!("{}: internal error: {}", dir.display(), message(&*panic))))
 }
@@ -198,7 +198,8 @@ fn progress_bar(n_runs: usize) -> ProgressBar {
     ProgressBar::new(n_runs as u64).with_style(style.unwrap_or_else(|_invalid| ProgressStyle::default_bar()))
 }
 
-fn message(panic: &(dyn Any + Send)) -> &str {
+/// What a panic says.
+pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown")
 }

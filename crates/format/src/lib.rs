@@ -82,6 +82,7 @@ pub use compact::{CompactOptions, Compaction, compact, compact_on, plan_compacti
 pub use configuration::{INCIDENTAL_LABELS, SEED_LABEL};
 pub use error::FormatError;
 pub use escape::escaped;
+pub use lock::has_writer;
 pub use manifest::{
     Cadence, CriticalEpsilonPolicy, GradientDefinition, Gradients, Losses, MagnitudePolicy, Manifest, Mode,
     OptimizerSettings, Ranks, Resumption, Software, Status, StepRange, TableTotals, TensorInfo, Totals, now,

@@ -3,7 +3,7 @@
 
 use arrow::array::RecordBatch;
 
-use crate::columns::{HistogramBatch, Source, TensorBatch};
+use crate::columns::{HistogramBatch, Source, StepBatch, TensorBatch};
 use crate::error::FormatError;
 use crate::part_decoder::content;
 use crate::parts::PartEntry;
@@ -44,6 +44,14 @@ impl Part<'_> {
     /// [`FormatError`], naming the file and what was expected.
     pub fn tensors(&self) -> Result<Vec<TensorBatch>, FormatError> {
         self.decode(TensorBatch::new)
+    }
+
+    /// The rows of a part of `steps`.
+    ///
+    /// # Errors
+    /// [`FormatError`], naming the file and what was expected.
+    pub fn steps(&self) -> Result<Vec<StepBatch>, FormatError> {
+        self.decode(StepBatch::new)
     }
 
     /// Rows up to the run's last complete step, as Arrow has them: of the columns named, in the table's order. Others are

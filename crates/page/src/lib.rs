@@ -11,12 +11,12 @@
 //! What this crate does not do: it opens no file, and its page loads nothing. A content security policy allows the scripts
 //! and styles that stand in the file, by their digests, and nothing else; names that runs bring are data, never markup.
 
-mod coarse;
+mod budget;
 mod html;
 mod magnitudes;
 mod respond;
 mod run;
 
-pub use coarse::Budget;
+pub use budget::Budget;
 pub use html::html;
 pub use run::{Options, RunPage};

@@ -1,14 +1,13 @@
 //! The magnitudes of a run through its steps: what the heat map and the histogram show.
 
-use std::num::NonZeroI64;
-
 use epsiloscope_analysis::grouping::Grouping;
+use epsiloscope_analysis::through_training::{Placed, Series, n_recorded, placed, windows_within};
 use epsiloscope_analysis::{AnalysisError, HistogramOptions, Scope, ScopeHistogram, Window, histograms};
 use epsiloscope_format::Run;
 use epsiloscope_histogram::Histogram;
 use serde::Serialize;
 
-use crate::coarse::{Budget, Placed, Series};
+use crate::budget::Budget;
 
 /// One quantity.
 #[derive(Clone, Debug, Serialize)]
@@ -35,8 +34,8 @@ pub(crate) fn quantities(run: &Run, asked: Option<Window>, budget: Budget) -> Re
     // Each window of tensors is a number of the run's windows, so that their sums agree.
     let n_windows = budget.windows.min(n_recorded(run) as usize);
     let n_merged = n_windows.div_ceil((budget.tensor_histograms / n_tensors / n_quantities).max(1));
-    let windows = asked.unwrap_or_else(|| every(run, budget.windows, 1));
-    let windows_of_tensors = asked.unwrap_or_else(|| every(run, budget.windows, n_merged as i64));
+    let windows = asked.unwrap_or_else(|| windows_within(run, budget.windows, 1));
+    let windows_of_tensors = asked.unwrap_or_else(|| windows_within(run, budget.windows, n_merged as i64));
     let of_run = of_scope(run, Scope::Run, windows)?;
     let of_tensors = of_scope(run, Scope::Tensor, windows_of_tensors)?;
     let grouping = Grouping::of(&manifest.tensors);
@@ -45,15 +44,14 @@ pub(crate) fn quantities(run: &Run, asked: Option<Window>, budget: Budget) -> Re
     let splits = [windows.split(run)?, windows_of_tensors.split(run)?];
     let (mut all, mut each) = (Vec::new(), Vec::new());
     for name in &manifest.quantities {
-        let placed = |of: &ScopeHistogram, group, split: usize| -> Option<Placed> {
-            let window = splits[split].of_step(of.first_step).filter(|_| of.quantity == *name)?;
-            Some((group, window, (of.first_step, of.last_step), of.histogram.clone()))
+        let place = |of: &ScopeHistogram, group, split: usize| -> Option<Placed> {
+            if of.quantity == *name { placed(of, group, &splits[split]) } else { None }
         };
-        let place = |of: &ScopeHistogram| placed(of, groups[tensor(&of.name)?].tensors[0], 1);
-        let of_quantity = Series::new(1, of_run.iter().filter_map(|of| placed(of, 0, 0)));
+        let place_tensor = |of: &ScopeHistogram| place(of, groups[tensor(&of.name)?].tensors[0], 1);
+        let of_quantity = Series::new(1, of_run.iter().filter_map(|of| place(of, 0, 0)));
         let n_too_many = of_quantity.windows.len().div_ceil(budget.windows).max(1);
         all.push(of_quantity.with_windows_merged(n_too_many));
-        each.push(Series::new(manifest.tensors.len(), of_tensors.iter().filter_map(place)));
+        each.push(Series::new(manifest.tensors.len(), of_tensors.iter().filter_map(place_tensor)));
     }
     let all = Series::all_within(all, budget.run_counts);
     let each = Series::all_within(each, budget.tensor_counts);
@@ -66,21 +64,6 @@ pub(crate) fn quantities(run: &Run, asked: Option<Window>, budget: Budget) -> Re
 
 fn of_scope(run: &Run, scope: Scope, window: Window) -> Result<Vec<ScopeHistogram>, AnalysisError> {
     histograms(run, &HistogramOptions { scope, window, ..HistogramOptions::default() })
-}
-
-/// At most so many windows of equally many recorded steps, `n_merged` of them taken together.
-fn every(run: &Run, n_windows: usize, n_merged: i64) -> Window {
-    let n_steps = n_recorded(run).div_ceil(n_windows as u64) as i64 * cadence(run) * n_merged;
-    NonZeroI64::new(n_steps).map_or(Window::Run, Window::Every)
-}
-
-/// Steps at most recorded, by cadence.
-fn n_recorded(run: &Run) -> u64 {
-    (run.last_step() / cadence(run)).max(1) as u64
-}
-
-fn cadence(run: &Run) -> i64 {
-    (run.manifest().cadence.every as i64).max(1)
 }
 
 impl From<Series> for Table {

@@ -5,7 +5,7 @@ use epsiloscope_analysis::{AnalysisError, CandidateOptions, Combination, Estimat
 use epsiloscope_format::{MagnitudePolicy, Mode, Run};
 use serde::Serialize;
 
-use crate::coarse::Budget;
+use crate::budget::Budget;
 use crate::magnitudes::{Quantity, quantities};
 use crate::respond::{Answer, answers};
 

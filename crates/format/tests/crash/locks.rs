@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::SystemTime;
 
-use epsiloscope_format::{FormatError, RunWriter};
+use epsiloscope_format::{FormatError, RunWriter, has_writer};
 
 use crate::child::{Task, words};
 use crate::recording::{BY_HAND, complete, entries, manifest, scratch};
@@ -26,15 +26,39 @@ fn one_of_many_racing_recorders_wins() {
     assert_eq!(winners.len(), 1, "{verdicts:?}");
     let before = state(&dir);
     assert_refused(&dir);
-    assert_eq!(state(&dir), before, "who is refused changes nothing");
+    assert!(has_writer(&dir).expect("the lock can be looked at"));
+    assert_eq!(state(&dir), before, "who is refused, and who looks, changes nothing");
     children[winners[0]].kill().expect("the winner can be killed");
     children[winners[0]].wait().expect("a killed child ends");
+    assert!(!has_writer(&dir).expect("the lock can be looked at"), "a killed recorder holds nothing");
     complete(&dir, 0, 3);
     assert_exactly(&dir, 1..=3, "taken over from a killed recorder");
     for mut child in children {
         drop(child.stdin.take());
         child.wait().expect("a recorder ends when nobody holds its input");
     }
+}
+
+/// Who looks whether a run is being recorded never keeps a recorder from it.
+#[test]
+fn looking_at_a_lock_is_in_nobodys_way() {
+    let scratch = scratch();
+    let dir = scratch.path().join("run");
+    complete(&dir, 0, 1);
+    let looking = std::sync::atomic::AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while looking.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = has_writer(&dir).expect("the lock can be looked at");
+                std::thread::yield_now();
+            }
+        });
+        for last in 2..=40 {
+            complete(&dir, last - 1, last);
+        }
+        looking.store(false, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_exactly(&dir, 1..=40, "resumed while someone looked");
 }
 
 #[test]

@@ -1,62 +1,56 @@
-//! Histograms of many groups and windows, made small by exact sums.
+//! Magnitudes through training: histograms of groups of tensors, window by window, made small by exact sums.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroI64;
 
+use epsiloscope_format::Run;
 use epsiloscope_histogram::{BINS_PER_DECADE, Histogram};
 
-/// How much a page may carry, over all of its runs.
-///
-/// A count takes two to three bytes of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Windows of steps of one run.
-    pub windows: usize,
-    /// Counts of histograms over all tensors of a run, together.
-    pub run_counts: usize,
-    /// Counts of histograms per tensor.
-    pub tensor_counts: usize,
-    /// Histograms per tensor that are made before they are merged: what is held in memory.
-    pub tensor_histograms: usize,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { windows: 240, run_counts: 800_000, tensor_counts: 2_400_000, tensor_histograms: 24_000 }
-    }
-}
-
-impl Budget {
-    /// The part of each of some runs.
-    pub(crate) fn shared_by(self, n_runs: usize) -> Self {
-        let part = |whole: usize| (whole / n_runs.max(1)).max(1);
-        Self {
-            windows: self.windows,
-            run_counts: part(self.run_counts),
-            tensor_counts: part(self.tensor_counts),
-            tensor_histograms: part(self.tensor_histograms),
-        }
-    }
-}
+use crate::histograms::ScopeHistogram;
+use crate::window::{Window, Windows};
 
 /// Histograms by group and window.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Series {
-    pub(crate) bins_per_decade: u32,
+pub struct Series {
+    /// Of every histogram.
+    pub bins_per_decade: u32,
     /// First and last step that was counted, window by window.
-    pub(crate) windows: Vec<(i64, i64)>,
+    pub windows: Vec<(i64, i64)>,
     /// By group, then by window; of a group that had none, nothing.
-    pub(crate) groups: Vec<Vec<Option<Histogram>>>,
+    pub groups: Vec<Vec<Option<Histogram>>>,
 }
 
 /// First and last step of a window, and its histograms by group.
 type Column = ((i64, i64), BTreeMap<usize, Histogram>);
 
 /// One histogram and where it belongs: group, window, first and last step.
-pub(crate) type Placed = (usize, usize, (i64, i64), Histogram);
+pub type Placed = (usize, usize, (i64, i64), Histogram);
+
+/// A histogram in the place of its window; `None` if it is in none of them.
+pub fn placed(of: &ScopeHistogram, group: usize, windows: &Windows) -> Option<Placed> {
+    let window = windows.of_step(of.first_step)?;
+    Some((group, window, (of.first_step, of.last_step), of.histogram.clone()))
+}
+
+/// At most so many windows of equally many recorded steps, `n_merged` of them taken together.
+pub fn windows_within(run: &Run, n_windows: usize, n_merged: i64) -> Window {
+    let n_steps = n_recorded(run).div_ceil(n_windows.max(1) as u64) as i64 * cadence(run) * n_merged;
+    NonZeroI64::new(n_steps).map_or(Window::Run, Window::Every)
+}
+
+/// Steps at most recorded, by cadence.
+pub fn n_recorded(run: &Run) -> u64 {
+    (run.last_step() / cadence(run)).max(1) as u64
+}
+
+/// Steps from one recorded to the next.
+pub fn cadence(run: &Run) -> i64 {
+    (run.manifest().cadence.every as i64).max(1)
+}
 
 impl Series {
     /// Of histograms at 40 bins per decade; windows in which no group has any are left out.
-    pub(crate) fn new(n_groups: usize, placed: impl IntoIterator<Item = Placed>) -> Self {
+    pub fn new(n_groups: usize, placed: impl IntoIterator<Item = Placed>) -> Self {
         let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
         for (group, window, steps, histogram) in placed {
             let (span, cells) = columns.entry(window).or_insert_with(|| (steps, BTreeMap::new()));
@@ -73,7 +67,8 @@ impl Series {
     }
 
     /// As fine as a number of counts allows: neighbouring windows merge by twos and bins grow wider in turn.
-    pub(crate) fn within(mut self, n_counts: usize) -> Self {
+    #[must_use]
+    pub fn within(mut self, n_counts: usize) -> Self {
         while self.n_counts() > n_counts {
             self = match (self.bins_per_decade, self.windows.len()) {
                 (40, _) => self.with_bins(20),
@@ -89,7 +84,8 @@ impl Series {
     }
 
     /// Sums of so many neighbouring windows.
-    pub(crate) fn with_windows_merged(self, n: usize) -> Self {
+    #[must_use]
+    pub fn with_windows_merged(self, n: usize) -> Self {
         let spans = self.windows.chunks(n).map(|spans| spans.iter().copied().reduce(hull).unwrap_or_default());
         let summed = |cells: &[Option<Histogram>]| {
             cells.iter().flatten().cloned().reduce(|sum, histogram| sum.merged(&histogram))
@@ -105,7 +101,7 @@ impl Series {
     }
 
     /// Each as fine as its share of a number of counts allows; what small ones leave goes to the greater.
-    pub(crate) fn all_within(series: Vec<Self>, n_counts: usize) -> Vec<Self> {
+    pub fn all_within(series: Vec<Self>, n_counts: usize) -> Vec<Self> {
         let mut order: Vec<usize> = (0..series.len()).collect();
         order.sort_by_key(|&index| series[index].n_counts());
         let mut left = n_counts;
