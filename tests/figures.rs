@@ -8,6 +8,7 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use epsiloscope_figure::Theme;
 use flate2::read::ZlibDecoder;
 use roxmltree::{Document, Node};
 use serde_json::Value;
@@ -104,9 +105,13 @@ fn points(path: &str) -> Vec<(f64, f64)> {
     path.split(['M', 'L']).filter(|text| !text.is_empty()).map(point).collect()
 }
 
-/// Width and palette indices of a PNG as figures hold them.
+/// Width and palette indices of the image in a figure.
 fn indices(url: &str) -> (usize, Vec<u8>) {
-    let bytes = BASE64.decode(url.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+    unfiltered(&BASE64.decode(url.strip_prefix("data:image/png;base64,").unwrap()).unwrap(), 1)
+}
+
+/// Width and the bytes of all pixels of a PNG of so many bytes a pixel, as figures are written.
+fn unfiltered(bytes: &[u8], depth: usize) -> (usize, Vec<u8>) {
     let (mut at, mut compressed, mut width) = (8, Vec::new(), 0);
     while at < bytes.len() {
         let word = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
@@ -122,10 +127,10 @@ fn indices(url: &str) -> (usize, Vec<u8>) {
     let mut rows = Vec::new();
     ZlibDecoder::new(&compressed[..]).read_to_end(&mut rows).unwrap();
     let mut pixels: Vec<u8> = Vec::new();
-    for row in rows.chunks(width + 1) {
+    for row in rows.chunks(depth * width + 1) {
         assert_eq!(row[0], 2, "each row is less the one above");
         for less in &row[1..] {
-            let above = if pixels.len() < width { 0 } else { pixels[pixels.len() - width] };
+            let above = if pixels.len() < depth * width { 0 } else { pixels[pixels.len() - depth * width] };
             pixels.push(less.wrapping_add(above));
         }
     }
@@ -332,7 +337,14 @@ fn a_figure_depends_on_nothing_but_runs_and_options() {
     let every = ["--figure", "heatmap,histogram,cumulative,bounds,search-space", "--theme", "dark"];
     let one = figure(&run, &every);
     let output = Command::new(env!("CARGO_BIN_EXE_epsiloscope"))
-        .args([OsStr::new("plot"), same.as_ref(), OsStr::new("--out"), OsStr::new("-")])
+        .args([
+            OsStr::new("plot"),
+            same.as_ref(),
+            OsStr::new("--out"),
+            OsStr::new("-"),
+            OsStr::new("--format"),
+            OsStr::new("svg"),
+        ])
         .args(every)
         .env("RAYON_NUM_THREADS", "1")
         .output()
@@ -430,6 +442,11 @@ fn what_cannot_be_drawn_is_told_in_a_line() {
         (out.clone(), &["--figure", "pie"], "expected one of heatmap, histogram, cumulative, bounds, search-space"),
         (out.clone(), &["--size", "100x50"], "expected at least"),
         (out.clone(), &["--size", "100"], "as 800x500"),
+        (dir.path().join("figure.pdf"), &[], "expected a name that ends in .svg or .png, or --format"),
+        (out.clone(), &["--format", "pdf"], "expected svg or png"),
+        (dir.path().join("figure.png"), &["--scale", "0"], "a number from 0.1 to 20"),
+        (dir.path().join("figure.png"), &["--size", "19000x19000"], "choose another size or scale"),
+        (PathBuf::from("-"), &[], "expected --format svg or png"),
         (out.clone(), &["--theme", "pink"], "expected light or dark"),
         (out.clone(), &["--quantity", "loss"], "loss was not recorded"),
         (out.clone(), &["--tensor", "[", "--per", "tensor"], "pattern"),
@@ -450,6 +467,77 @@ fn a_damaged_run_is_told_and_the_others_are_drawn() {
     let output = plot(&[&run, &bad], &out, &[]);
     assert!(output.status == 4 && output.stderr.contains("r-bad"), "{}", output.stderr);
     assert_eq!(of_class(Document::parse(&fs::read_to_string(out).unwrap()).unwrap().root(), "panel").len(), 1);
+}
+
+/// The same figure in pixels: cells of the heat map, the line and the ground have their colours where the SVG has them.
+#[test]
+fn a_png_shows_what_the_svg_says() {
+    let (dir, run) = default_run();
+    for (theme, scale) in [(Theme::Light, 2.0), (Theme::Dark, 1.5)] {
+        let [name, factor] = [if theme == Theme::Light { "light" } else { "dark" }.to_owned(), scale.to_string()];
+        let svg = figure(&run, &["--window", "1", "--theme", &name]);
+        let out = dir.path().join("figure.png");
+        let output = plot(&[&run], &out, &["--window", "1", "--theme", &name, "--scale", &factor]);
+        assert_eq!((output.status, output.stderr.as_str()), (0, ""));
+        let (width, pixels) = unfiltered(&fs::read(&out).unwrap(), 3);
+        let at = |x: f64, y: f64| {
+            let place = 3 * ((y * scale) as usize * width + (x * scale) as usize);
+            [pixels[place], pixels[place + 1], pixels[place + 2]]
+        };
+        let document = Document::parse(&svg).unwrap();
+        assert_eq!(width as f64, scale * number(document.root_element(), "width"));
+        assert_eq!(at(1.0, 1.0), if theme == Theme::Light { [255; 3] } else { [0x18, 0x1f, 0x27] });
+        // In the middle of the search space nothing but cells is drawn, but for names at its edges.
+        let (image, band) = (only(document.root(), "density"), only(document.root(), "search-space"));
+        let (columns, indices) = indices(image.attribute("href").unwrap());
+        let rows = indices.len() / columns;
+        let [x, y, w, h] = ["x", "y", "width", "height"].map(|name| number(image, name));
+        let middle = number(band, "y") + 0.6 * number(band, "height");
+        let mut n_cells = 0;
+        for step in 0..12 {
+            let (at_x, row) = (x + (f64::from(step) + 0.5) / 12.0 * w, (middle - y) / h * rows as f64);
+            // Well inside its cell, whose edges pixels may straddle.
+            let row_middle = y + (row.floor() + 0.5) / rows as f64 * h;
+            let index = indices[row as usize * columns + ((at_x - x) / w * columns as f64) as usize];
+            if 0 < index {
+                let share = f64::from(index - 1) / 254.0;
+                assert_eq!(
+                    at(at_x, row_middle),
+                    epsiloscope_figure::density_color(share, theme),
+                    "{name}, step {step}"
+                );
+                n_cells += 1;
+            }
+        }
+        assert!(6 < n_cells);
+        let line = only(document.root(), "epsilon");
+        let dash = at(number(line, "x1") + 3.0, number(line, "y1"));
+        assert_eq!(dash, if theme == Theme::Light { [0xc2, 0x41, 0x0c] } else { [0xff, 0x9a, 0x57] });
+    }
+}
+
+#[test]
+fn a_png_is_the_same_each_time_and_holds_every_figure() {
+    let (dir, run) = default_run();
+    let every =
+        ["--figure", "heatmap,histogram,cumulative,bounds,search-space", "--quantity", "gradient", "--scale", "1"];
+    let [one, other] = ["one.png", "other.PNG"].map(|name| dir.path().join(name));
+    assert_eq!(plot(&[&run], &one, &every).status, 0);
+    assert_eq!(plot(&[&run], &other, &every).status, 0);
+    assert!(fs::read(&one).unwrap() == fs::read(&other).unwrap());
+    let output = Command::new(env!("CARGO_BIN_EXE_epsiloscope"))
+        .args([
+            OsStr::new("plot"),
+            run.as_ref(),
+            OsStr::new("--out"),
+            OsStr::new("-"),
+            OsStr::new("--format"),
+            OsStr::new("png"),
+        ])
+        .args(every)
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stdout == fs::read(one).unwrap());
 }
 
 /// The pictures of the documentation, by the commands that stand there.

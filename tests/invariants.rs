@@ -77,7 +77,7 @@ fn the_page_shows_what_the_analysis_found() {
 
 #[test]
 fn figures_are_drawn_from_plain_data() {
-    for package in ["epsiloscope-figure", "epsiloscope-terminal"] {
+    for package in ["epsiloscope-figure", "epsiloscope-raster", "epsiloscope-terminal"] {
         for other in ["polars", "clap", "rayon", "epsiloscope-analysis", "epsiloscope-report"] {
             assert!(!depends(package, other), "{package} -> {other}");
         }

@@ -36,7 +36,7 @@ Examples:
   epsiloscope drift runs/*                      how the bounds move in training
   epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
   epsiloscope report runs/* --out report.html   all of it to look at, in one HTML file
-  epsiloscope plot runs/mine --out mine.svg     the same as figures, in SVG
+  epsiloscope plot runs/mine --out mine.svg     the same as figures, SVG or PNG
   epsiloscope show runs/mine                    the same in the terminal
   epsiloscope watch runs/mine                   the same while it is recorded
   epsiloscope query 'SELECT …' runs/*           any question, in SQL
@@ -76,7 +76,7 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Write one HTML file to look at: histograms through training, and what any ε does
     Report(ReportArgs),
-    /// Draw figures as SVG: heat maps, histograms, bounds, search spaces
+    /// Draw figures as SVG or PNG: heat maps, histograms, bounds, search spaces
     Plot(PlotArgs),
     /// Draw a run in the terminal
     Show(ShowArgs),

@@ -107,7 +107,7 @@ mod tests {
             let work = |item: usize| {
                 n_begun.fetch_add(1, Ordering::SeqCst);
                 // The first of each ten takes longest.
-                std::thread::sleep(std::time::Duration::from_micros(if item % 10 == 0 { 3000 } else { 10 }));
+                std::thread::sleep(std::time::Duration::from_micros(if item.is_multiple_of(10) { 3000 } else { 10 }));
                 item * item
             };
             let take = |result| {

@@ -62,7 +62,7 @@ pub(crate) fn draw(canvas: &mut Canvas, bounds: &Bounds, area: Rect, range: (i32
 
 /// `ε of adam (unit of the denominator)`
 pub(crate) fn axis_label(optimizer: &str) -> Text {
-    Text::default().italic("ε").and(&format!(" of {optimizer}  (unit of what it is added to)"))
+    Text::default().italic("ε").and(&format!(" of {optimizer} (unit of what it is added to)"))
 }
 
 /// As many rows as fit, by their lower bounds: all, or those with the least and the greatest bounds.

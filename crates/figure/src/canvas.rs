@@ -76,6 +76,8 @@ impl Canvas {
             "svg",
             &[
                 ("xmlns", "http://www.w3.org/2000/svg"),
+                // Blanks of names are drawn as they are.
+                ("xml:space", "preserve"),
                 ("width", &w),
                 ("height", &h),
                 ("viewBox", &format!("0 0 {w} {h}")),

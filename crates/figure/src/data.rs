@@ -80,12 +80,12 @@ impl Measure {
     /// With its unit, for an axis.
     pub fn axis(&self) -> Text {
         match self {
-            Self::Gradient => Text::from("gradient magnitude |").italic("g").and("|  (loss per unit of parameter)"),
-            Self::CriticalEpsilon { .. } => self.name().and("  (unit of the denominator)"),
-            Self::Other(_) => self.name().and("  (as recorded)"),
+            Self::Gradient => Text::from("gradient magnitude |").italic("g").and("| (loss per unit of parameter)"),
+            Self::CriticalEpsilon { .. } => self.name().and(" (unit of the denominator)"),
+            Self::Other(_) => self.name().and(" (as recorded)"),
             Self::Several => Text::from("gradient magnitude |")
                 .italic("g")
-                .and("|  (loss per unit of parameter),  critical ")
+                .and("| (loss per unit of parameter), critical ")
                 .italic("ε"),
         }
     }

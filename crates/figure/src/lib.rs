@@ -26,6 +26,7 @@ mod heat_map;
 mod layout;
 mod marks;
 mod picture;
+pub mod png;
 mod scale;
 mod search_spaces;
 mod text;

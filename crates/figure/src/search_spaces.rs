@@ -61,7 +61,7 @@ pub(crate) fn draw(canvas: &mut Canvas, spaces: &SearchSpaces, area: Rect, range
             draw_row(canvas, row, middle, height, x);
         }
     });
-    let label = Text::default().italic("ε").and("  (unit of what it is added to)");
+    let label = Text::default().italic("ε").and(" (unit of what it is added to)");
     log_axis(canvas, Side::Bottom, plot, x, &label);
     draw_key(canvas, (plot.x, area.y + 6.0));
 }
