@@ -10,7 +10,7 @@ eval "$(scripts/libtorch.sh)"
 python=.venv/bin/python
 [[ -x $python ]] || python3 -m venv .venv
 # Looked for, not imported: some take seconds.
-modules=(adabelief_pytorch ax boto3 ConfigSpace duckdb hyperopt keras_tuner matplotlib moto.server nevergrad numpy optuna playwright polars pyarrow pytest ray scipy torch torch_optimizer)
+modules=(accelerate adabelief_pytorch ax boto3 ConfigSpace duckdb hyperopt keras_tuner lightning matplotlib moto.server nevergrad numpy optuna playwright polars pyarrow pytest ray scipy torch torch_optimizer transformers)
 are_there='import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))'
 if ! "$python" -c "$are_there" "${modules[@]}" 2>/dev/null; then
     "$python" -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
@@ -25,5 +25,6 @@ export OMP_WAIT_POLICY=passive
 export KERAS_BACKEND=torch
 
 cargo test --locked --workspace
-cargo build --locked --workspace --bins --examples
+cargo build --locked --workspace --lib --bins --examples
+eval "$(scripts/python.sh)"
 EPSILOSCOPE_BIN_DIR=$(realpath "${CARGO_TARGET_DIR:-target}")/debug "$python" -m pytest -q tests/python

@@ -45,6 +45,17 @@ fn only_the_recording_side_reaches_libtorch() {
 }
 
 #[test]
+fn recorders_share_what_knows_no_framework() {
+    for package in ["epsiloscope-recording", "epsiloscope-python"] {
+        assert!(!depends(package, "tch") && !depends(package, "torch-sys"), "{package}");
+        assert!(!depends(package, "epsiloscope-recorder"), "{package}");
+    }
+    assert!(depends("epsiloscope-recorder", "epsiloscope-recording"));
+    assert!(depends("epsiloscope-python", "epsiloscope-recording") && depends("epsiloscope-python", "pyo3"));
+    assert!(!depends("epsiloscope-recorder", "pyo3") && !depends("epsiloscope-recording", "pyo3"));
+}
+
+#[test]
 fn only_the_analysing_side_reaches_polars() {
     for package in ["epsiloscope-format", "epsiloscope-recorder", "epsiloscope-trainer"] {
         assert!(!depends(package, "polars"), "{package}");

@@ -292,7 +292,8 @@ pub struct Losses {
 }
 
 impl Losses {
-    const MAX_FAULTS: usize = 8;
+    /// Causes kept at most.
+    pub const MAX_FAULTS: usize = 8;
 
     /// Keeps a cause that is not known yet.
     pub(crate) fn note(&mut self, fault: String) {

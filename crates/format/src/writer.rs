@@ -190,6 +190,11 @@ impl RunWriter {
         self.manifest.losses.dropped_steps += n_steps;
     }
 
+    /// Keeps the cause of a loss, to be told in the manifest; the first few are kept.
+    pub fn note_fault(&mut self, fault: String) {
+        self.manifest.losses.note(fault);
+    }
+
     /// Publishes part files if they are due.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ mod observer;
 mod optimizer;
 
 pub use convention::{Convention, UnknownOptimizer};
-pub use moments::{Moments, State, StateError};
+pub use moments::{LentMoments, Moments, State, StateError};
 pub use observer::{Observed, Observer};
 pub use optimizer::Optimizer;
 

@@ -177,9 +177,7 @@ impl Moments {
     /// # Panics
     /// If no step has ended.
     pub fn critical_epsilon(&self) -> Vec<f32> {
-        let mut epsilons = vec![0.0; self.numel()];
-        self.critical_epsilon_into(0..self.numel(), &mut epsilons);
-        epsilons
+        self.lent().critical_epsilon()
     }
 
     /// The critical ε of some elements after the steps taken so far.
@@ -187,24 +185,92 @@ impl Moments {
     /// # Panics
     /// If no step has ended, the elements are not all there, or `epsilons` is not as long as they are many.
     pub fn critical_epsilon_into(&self, elements: Range<usize>, epsilons: &mut [f32]) {
-        assert!(self.steps > 0, "no step has ended");
-        assert_eq!(elements.len(), epsilons.len(), "one critical epsilon per element");
-        kernel::critical(self.optimizer, self.correction, self.settled().part(&elements), epsilons);
+        self.lent().critical_epsilon_into(elements, epsilons);
     }
 
-    /// The function that takes [`denominator`](Self::denominator) to critical ε after the steps taken so far; `None` if
-    /// these follow from two moments, or are out of the ordinary.
+    /// These moments, to be read only.
+    pub fn lent(&self) -> LentMoments<'_> {
+        let State { first, second, max } = &self.state;
+        let settled = Settled { first, second, max };
+        LentMoments { optimizer: self.optimizer, steps: self.steps, correction: self.correction, settled }
+    }
+}
+
+/// Moments that somebody else keeps, such as the optimizer that trains: read where they lie, never copied or changed.
+///
+/// # Examples
+/// ```
+/// use epsiloscope_moments::{Decay, LentMoments, Optimizer};
+///
+/// // PyTorch's `exp_avg_sq` after one step.
+/// let exp_avg_sq = [0.001 * 4e-6];
+/// let moments = LentMoments::new(Optimizer::Adam, Decay::default(), 1, [&[], &exp_avg_sq, &[]])?;
+/// assert!((moments.critical_epsilon()[0] - 2e-3).abs() < 1e-8);
+/// # Ok::<(), epsiloscope_moments::StateError>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct LentMoments<'a> {
+    optimizer: Optimizer,
+    steps: u64,
+    correction: Correction,
+    settled: Settled<'a>,
+}
+
+impl<'a> LentMoments<'a> {
+    /// The first, second and greatest second moments of every element after some steps; those that the optimizer's
+    /// denominator has not are empty.
+    ///
+    /// # Errors
+    /// [`StateError`] if the lengths are not those of this optimizer's moments.
+    pub fn new(
+        optimizer: Optimizer,
+        decay: Decay,
+        steps: u64,
+        [first, second, max]: [&'a [f32]; 3],
+    ) -> Result<Self, StateError> {
+        let expected = State::lengths(optimizer, second.len());
+        let found = [first, second, max].map(<[f32]>::len);
+        let settled = Settled { first, second, max };
+        if found == expected {
+            Ok(Self { optimizer, steps, correction: Correction::after(steps, decay), settled })
+        } else {
+            Err(StateError { optimizer, expected, found })
+        }
+    }
+
+    /// Elements.
+    pub fn numel(&self) -> usize {
+        self.settled.second.len()
+    }
+
+    /// The critical ε of every element.
+    ///
+    /// # Panics
+    /// If no step has ended.
+    pub fn critical_epsilon(&self) -> Vec<f32> {
+        let mut epsilons = vec![0.0; self.numel()];
+        self.critical_epsilon_into(0..self.numel(), &mut epsilons);
+        epsilons
+    }
+
+    /// The critical ε of some elements.
+    ///
+    /// # Panics
+    /// If no step has ended, the elements are not all there, or `epsilons` is not as long as they are many.
+    pub fn critical_epsilon_into(&self, elements: Range<usize>, epsilons: &mut [f32]) {
+        assert!(self.steps > 0, "no step has ended");
+        assert_eq!(elements.len(), epsilons.len(), "one critical epsilon per element");
+        kernel::critical(self.optimizer, self.correction, self.settled.part(&elements), epsilons);
+    }
+
+    /// The function that takes [`denominator`](Self::denominator) to critical ε after these steps; `None` if these follow
+    /// from two moments, or are out of the ordinary.
     pub(crate) fn image(&self) -> Option<Image<impl Fn(f32) -> f32 + use<>>> {
         kernel::image(self.optimizer, self.correction)
     }
 
     /// The moment that the denominator is made of, but for a mean.
-    pub(crate) fn denominator(&self) -> &[f32] {
-        self.settled().denominator(self.optimizer)
-    }
-
-    fn settled(&self) -> Settled<'_> {
-        let State { first, second, max } = &self.state;
-        Settled { first, second, max }
+    pub(crate) fn denominator(&self) -> &'a [f32] {
+        self.settled.denominator(self.optimizer)
     }
 }

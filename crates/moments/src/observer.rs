@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use epsiloscope_histogram::{Counter, Histogram, Image, Summarizer, Summary};
 
-use crate::Moments;
+use crate::{LentMoments, Moments};
 
 /// Elements of a block: 4 KiB each of gradients and moments, as far as counting asks ahead for those that follow.
 const BLOCK: usize = 1024;
@@ -67,18 +67,31 @@ impl Observer {
         self.critical.resize_with(self.critical.len().max(wanted), Tally::default);
         // An update does not depend on the steps ended, a critical ε does.
         moments.iter_mut().for_each(Moments::end_step);
-        let images: Vec<_> = moments[..wanted].iter().map(Moments::image).collect();
+        let images: Vec<_> = moments[..wanted].iter().map(|moments| moments.lent().image()).collect();
         for (start, block) in (0..).step_by(BLOCK).zip(gradient.chunks(BLOCK)) {
             for moments in &mut *moments {
                 moments.update(start, block);
             }
             self.gradient.add(block);
             for ((tally, moments), image) in self.critical.iter_mut().zip(&*moments).zip(&images) {
-                tally.add_critical_epsilon(moments, image.as_ref(), start..start + block.len());
+                tally.add_critical_epsilon(&moments.lent(), image.as_ref(), start..start + block.len());
             }
         }
         let critical = self.critical.iter_mut().zip(&images);
         (self.gradient.take(), critical.map(|(tally, image)| tally.take_critical_epsilon(image.as_ref())).collect())
+    }
+
+    /// Observes the critical ε that follow from moments as they are.
+    ///
+    /// # Panics
+    /// If no step has ended.
+    pub fn observe_lent(&mut self, moments: &LentMoments<'_>) -> Observed {
+        let image = moments.image();
+        for start in (0..moments.numel()).step_by(BLOCK) {
+            let elements = start..moments.numel().min(start + BLOCK);
+            self.gradient.add_critical_epsilon(moments, image.as_ref(), elements);
+        }
+        self.gradient.take_critical_epsilon(image.as_ref())
     }
 }
 
@@ -101,7 +114,7 @@ impl Tally {
 
     fn add_critical_epsilon(
         &mut self,
-        moments: &Moments,
+        moments: &LentMoments<'_>,
         image: Option<&Image<impl Fn(f32) -> f32>>,
         elements: Range<usize>,
     ) {

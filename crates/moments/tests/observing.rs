@@ -50,6 +50,10 @@ proptest! {
                 let of = |moments: &Moments| apart(&mut counter, &moments.critical_epsilon());
                 let expected: Vec<Observed> = if step == 1 { Vec::new() } else { separate.iter().map(of).collect() };
                 prop_assert_eq!(critical.len(), expected.len());
+                if step != 1 {
+                    let lent: Vec<Observed> = fused.iter().map(|each| observer.observe_lent(&each.lent())).collect();
+                    prop_assert_eq!(&lent, &critical);
+                }
                 for (fused, apart) in critical.into_iter().zip(expected) {
                     let [sum, of_rounded] = [&fused, &apart].map(|observed| observed.summary.sum_of_squares);
                     prop_assert!((sum - of_rounded).abs() <= SUM_ERROR * of_rounded, "{} {}", sum, of_rounded);

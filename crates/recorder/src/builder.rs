@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use epsiloscope_format::fs::{Disk, FileSystem};
+use epsiloscope_format::fs::FileSystem;
 use epsiloscope_format::{
-    Cadence, GradientDefinition, Gradients, MagnitudePolicy, Mode, OptimizerSettings, Ranks, Resumption, RunWriter,
-    StepRange, WriterOptions, now,
+    Gradients, MagnitudePolicy, Mode, OptimizerSettings, Ranks, RunWriter, StepRange, WriterOptions,
 };
 use epsiloscope_moments::Optimizer;
+use epsiloscope_recording::{Description, Shard, Shared, WhenFull};
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -20,22 +20,7 @@ use crate::error::RecorderError;
 use crate::host::HostEngine;
 use crate::plan::Plan;
 use crate::recorder::Recorder;
-use crate::selection::Selection;
 use crate::watched::{Preparation, Watched};
-use crate::writer::{BackgroundWriter, FINISH_PATIENCE, Shared, WhenFull};
-
-/// What `magnitudes` holds unless the builder is told otherwise: enough elements per tensor that the tails, which set
-/// the bounds, hold some eighty of them each.
-pub const DEFAULT_MAGNITUDES: MagnitudePolicy = MagnitudePolicy::Sample { elements_per_tensor: 4096, seed: 0 };
-
-/// The part of a tensor that one rank has: so many of its elements, flattened, from `offset` on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shard {
-    /// The first element.
-    pub offset: i64,
-    /// The shape of the whole tensor.
-    pub shape: Vec<i64>,
-}
 
 /// Where gradients are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,136 +36,90 @@ pub enum CountOn {
 
 /// Describes a recording; made by [`Recorder::builder`], ended by [`start`](Self::start) or [`resume`](Self::resume).
 #[must_use]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct RecorderBuilder<'a> {
     pub(crate) var_store: &'a VarStore,
-    pub(crate) settings: OptimizerSettings,
-    pub(crate) mode: Mode,
-    pub(crate) magnitudes: MagnitudePolicy,
-    pub(crate) signs: bool,
-    pub(crate) histograms: bool,
-    pub(crate) cadence: Cadence,
-    pub(crate) selection: Selection,
-    pub(crate) optimizers: Vec<Optimizer>,
-    pub(crate) critical_epsilon_every_step: bool,
-    pub(crate) snapshot_elements: Option<bool>,
+    pub(crate) description: Description,
     pub(crate) moments_from: Option<PathBuf>,
-    pub(crate) gradient: GradientDefinition,
     pub(crate) is_scaled: bool,
-    pub(crate) rank: u32,
-    pub(crate) ranks: Ranks,
-    pub(crate) shards: BTreeMap<String, Shard>,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) when_full: WhenFull,
-    pub(crate) patience: Duration,
     pub(crate) count_on: CountOn,
-    pub(crate) file_system: Arc<dyn FileSystem>,
-    pub(crate) writer_options: WriterOptions,
 }
 
 impl<'a> RecorderBuilder<'a> {
     pub(crate) fn new(var_store: &'a VarStore, settings: OptimizerSettings) -> Self {
-        Self {
-            var_store,
-            settings,
-            mode: Mode::Monitoring,
-            magnitudes: DEFAULT_MAGNITUDES,
-            signs: true,
-            histograms: true,
-            cadence: Cadence::default(),
-            selection: Selection::default(),
-            optimizers: Optimizer::DEFAULT.to_vec(),
-            critical_epsilon_every_step: false,
-            snapshot_elements: None,
-            moments_from: None,
-            gradient: GradientDefinition {
-                accumulated_batches: 1,
-                unscaled: false,
-                clipped: false,
-                coupled_weight_decay: 0.0,
-            },
-            is_scaled: false,
-            rank: 0,
-            ranks: Ranks { world_size: 1, gradients: Gradients::Replicated },
-            shards: BTreeMap::new(),
-            labels: BTreeMap::new(),
-            when_full: WhenFull::default(),
-            patience: FINISH_PATIENCE,
-            count_on: CountOn::default(),
-            file_system: Arc::new(Disk),
-            writer_options: WriterOptions::default(),
-        }
+        let framework = concat!("libtorch ", env!("LIBTORCH_VERSION")).to_owned();
+        let description = Description::new(settings, framework);
+        Self { var_store, description, moments_from: None, is_scaled: false, count_on: CountOn::default() }
     }
 
     /// Whether the weights will move; [`Mode::Monitoring`] unless said.
     pub fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
+        self.description.mode = mode;
         self
     }
 
-    /// Which elements' values to record at every recorded step; [`DEFAULT_MAGNITUDES`] unless said.
+    /// Which elements' values to record at every recorded step; [`DEFAULT_MAGNITUDES`](crate::DEFAULT_MAGNITUDES) unless said.
     pub fn magnitudes(mut self, policy: MagnitudePolicy) -> Self {
-        self.magnitudes = policy;
+        self.description.magnitudes = policy;
         self
     }
 
     /// Whether recorded values keep their signs, without which AdaBelief and AdaMomentum cannot be replayed; `true`
     /// unless said.
     pub fn signs(mut self, kept: bool) -> Self {
-        self.signs = kept;
+        self.description.signs = kept;
         self
     }
 
     /// Whether to write every recorded step's gradient histograms, which are counted anyway; `true` unless said.
     pub fn histograms(mut self, wanted: bool) -> Self {
-        self.histograms = wanted;
+        self.description.histograms = wanted;
         self
     }
 
     /// Records every n-th step only, the first one included. The moments behind critical ε still take every step.
     pub fn every(mut self, n_steps: u64) -> Self {
-        self.cadence.every = n_steps.max(1);
+        self.description.cadence.every = n_steps.max(1);
         self
     }
 
     /// Records the steps from `first` to `last` only, both included and counted from 1; called again, also those.
     pub fn steps(mut self, first: i64, last: Option<i64>) -> Self {
-        self.cadence.ranges.push(StepRange { first, last });
+        self.description.cadence.ranges.push(StepRange { first, last });
         self
     }
 
     /// Records tensors whose name matches this pattern only, such as `conv*.weight`; called again, also those.
     pub fn include(mut self, pattern: &str) -> Self {
-        self.selection.include(pattern);
+        self.description.selection.include(pattern);
         self
     }
 
     /// Leaves out tensors whose name matches this pattern, such as `*.bias`, even if included. Of a tensor with several names
     /// patterns see the first.
     pub fn exclude(mut self, pattern: &str) -> Self {
-        self.selection.exclude(pattern);
+        self.description.selection.exclude(pattern);
         self
     }
 
     /// The optimizers whose critical ε is recorded at snapshots; [`Optimizer::DEFAULT`] unless said. Each costs memory, see
     /// the crate's first page.
     pub fn critical_epsilon(mut self, optimizers: &[Optimizer]) -> Self {
-        self.optimizers = optimizers.to_vec();
-        self.optimizers.sort_unstable();
-        self.optimizers.dedup();
+        self.description.optimizers = optimizers.to_vec();
+        self.description.optimizers.sort_unstable();
+        self.description.optimizers.dedup();
         self
     }
 
     /// Whether critical ε are binned at every recorded step, not at snapshots alone; `false` unless said.
     pub fn critical_epsilon_every_step(mut self, wanted: bool) -> Self {
-        self.critical_epsilon_every_step = wanted;
+        self.description.critical_epsilon_every_step = wanted;
         self
     }
 
     /// Whether [snapshots](crate::StepInfo::snapshot) hold the critical ε of every element, some 5 bytes each, beside their
     /// histogram; in a calibration they do unless said, as its bounds are then exact.
     pub fn snapshot_elements(mut self, wanted: bool) -> Self {
-        self.snapshot_elements = Some(wanted);
+        self.description.snapshot_elements = Some(wanted);
         self
     }
 
@@ -193,19 +132,19 @@ impl<'a> RecorderBuilder<'a> {
     /// The coefficient w of the term w·p that the optimizer itself adds to the gradient of parameter p (L2
     /// regularisation; Adam and RMSprop, but not `AdamW`); it is added to what is recorded, too. 0 unless said.
     pub fn coupled_weight_decay(mut self, weight_decay: f64) -> Self {
-        self.gradient.coupled_weight_decay = weight_decay;
+        self.description.gradient.coupled_weight_decay = weight_decay;
         self
     }
 
     /// How many backward passes add up to one step; 1 unless said. For the manifest alone.
     pub fn accumulated_batches(mut self, n_batches: u32) -> Self {
-        self.gradient.accumulated_batches = n_batches;
+        self.description.gradient.accumulated_batches = n_batches;
         self
     }
 
     /// Says that a loss scale is divided out before [`Recorder::step`] is called. For the manifest alone.
     pub fn unscaled(mut self, unscaled: bool) -> Self {
-        self.gradient.unscaled = unscaled;
+        self.description.gradient.unscaled = unscaled;
         self
     }
 
@@ -213,21 +152,21 @@ impl<'a> RecorderBuilder<'a> {
     /// called: the recorder divides it out of what it records.
     pub fn scaled_gradients(mut self, is_scaled: bool) -> Self {
         self.is_scaled = is_scaled;
-        self.gradient.unscaled |= is_scaled;
+        self.description.gradient.unscaled |= is_scaled;
         self
     }
 
     /// Says that gradients are clipped before [`Recorder::step`] is called. For the manifest alone.
     pub fn clipped(mut self, clipped: bool) -> Self {
-        self.gradient.clipped = clipped;
+        self.description.gradient.clipped = clipped;
         self
     }
 
     /// Says that this process is one of several with the same gradients (data parallel): rank 0 records them, the other
     /// ranks' recorders do nothing.
     pub fn replicated(mut self, rank: u32, world_size: u32) -> Self {
-        self.rank = rank;
-        self.ranks = Ranks { world_size, gradients: Gradients::Replicated };
+        self.description.rank = rank;
+        self.description.ranks = Ranks { world_size, gradients: Gradients::Replicated };
         self
     }
 
@@ -237,29 +176,29 @@ impl<'a> RecorderBuilder<'a> {
     /// `shards` says which part of which tensor this rank has, by the tensor's name; a tensor that is not named there is the
     /// same on every rank, and rank 0 records it. Every rank has all tensors by name, some perhaps without elements.
     pub fn sharded(mut self, rank: u32, world_size: u32, shards: BTreeMap<String, Shard>) -> Self {
-        self.rank = rank;
-        self.ranks = Ranks { world_size, gradients: Gradients::Sharded };
-        self.shards = shards;
+        self.description.rank = rank;
+        self.description.ranks = Ranks { world_size, gradients: Gradients::Sharded };
+        self.description.shards = shards;
         self
     }
 
     /// Adds a label: model, data, seed, whatever tells this run from others.
     pub fn label(mut self, key: &str, value: impl Into<String>) -> Self {
-        self.labels.insert(key.to_owned(), value.into());
+        self.description.labels.insert(key.to_owned(), value.into());
         self
     }
 
     /// What happens to a step while [`QUEUE_STEPS`](crate::QUEUE_STEPS) others wait for the disk.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
+        self.description.when_full = when_full;
         self
     }
 
     /// How long [`Recorder::flush`] and [`Recorder::finish`] wait for a disk that takes nothing, a day at most;
-    /// [`FINISH_PATIENCE`] unless said. Dropping the recorder waits as long, but never longer than
+    /// [`FINISH_PATIENCE`](crate::FINISH_PATIENCE) unless said. Dropping the recorder waits as long, but never longer than
     /// [`DROP_PATIENCE`](crate::DROP_PATIENCE).
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience.min(Duration::from_hours(24));
+        self.description.patience = patience.min(Duration::from_hours(24));
         self
     }
 
@@ -271,13 +210,13 @@ impl<'a> RecorderBuilder<'a> {
 
     /// Where files are written; the disk unless said. For tests of what happens when it fails.
     pub fn file_system(mut self, file_system: Arc<dyn FileSystem>) -> Self {
-        self.file_system = file_system;
+        self.description.file_system = file_system;
         self
     }
 
     /// When buffered rows become part files.
     pub fn writer_options(mut self, options: WriterOptions) -> Self {
-        self.writer_options = options;
+        self.description.writer_options = options;
         self
     }
 
@@ -289,12 +228,7 @@ impl<'a> RecorderBuilder<'a> {
     /// directory holds a run already or cannot be written, [`RecorderError::Thread`] if no thread can be had.
     pub fn start(self, dir: &Path) -> Result<Recorder, RecorderError> {
         let plan = self.plan(dir, None)?;
-        let writer = if self.is_recording() {
-            let manifest = plan.manifest.clone();
-            Some(RunWriter::create_on(Arc::clone(&self.file_system), dir, self.rank, manifest, self.writer_options)?)
-        } else {
-            None
-        };
+        let writer = self.description.create(dir, plan.manifest.clone())?;
         self.begin(plan, writer, 0)
     }
 
@@ -308,20 +242,8 @@ impl<'a> RecorderBuilder<'a> {
     /// As for [`start`](Self::start), and [`RecorderError::Format`] if the run there is another one.
     pub fn resume(self, dir: &Path, after_step: i64) -> Result<Recorder, RecorderError> {
         let plan = self.plan(dir, Some(after_step))?;
-        let writer = if self.is_recording() {
-            let moments_restored = self.moments_from.is_some() || self.optimizers.is_empty();
-            let at = Resumption { after_step, at: now(), moments_restored };
-            Some(RunWriter::resume_on(
-                Arc::clone(&self.file_system),
-                dir,
-                self.rank,
-                &plan.manifest,
-                at,
-                self.writer_options,
-            )?)
-        } else {
-            None
-        };
+        let moments_restored = self.moments_from.is_some() || self.description.optimizers.is_empty();
+        let writer = self.description.resume(dir, &plan.manifest, after_step, moments_restored)?;
         self.begin(plan, writer, after_step)
     }
 
@@ -340,10 +262,7 @@ impl<'a> RecorderBuilder<'a> {
         } else {
             Box::new(DeviceEngine::new(engine, &moments, device))
         };
-        let writer = match writer {
-            Some(writer) => BackgroundWriter::start(writer, self.when_full, self.patience, Arc::clone(&shared))?,
-            None => BackgroundWriter::absent(),
-        };
+        let writer = self.description.in_background(writer, &shared)?;
         let preparation = Preparation { weight_decay: self.weight_decay(), inverse_scale: None };
         Ok(Recorder { tensors, engine, preparation, options, steps: after_step, writer, shared })
     }

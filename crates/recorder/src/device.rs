@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use epsiloscope_format::{Elements, Observation, Sample};
 use epsiloscope_moments::Moments;
+use epsiloscope_recording::{EnginePlan, RecordedElements, Wanted, observation};
 use tch::{Device, TchError, Tensor};
 
 use crate::device_counter::{DeviceCounter, Found, Owner, to_host};
 use crate::device_moments::DeviceMoments;
-use crate::engine::{Engine, EnginePlan, RecordedElements, Wanted};
-use crate::host::observation;
+use crate::engine::Engine;
 use crate::moments_file::TensorMoments;
 
 /// The engine for gradients on a device.

@@ -250,15 +250,14 @@ mod host;
 mod moments_file;
 mod plan;
 mod recorder;
-mod sampling;
-mod selection;
 mod watched;
-mod writer;
 
-pub use builder::{CountOn, DEFAULT_MAGNITUDES, RecorderBuilder, Shard};
+pub use builder::{CountOn, RecorderBuilder};
 pub use epsiloscope_format::{Losses, MagnitudePolicy, Mode, OptimizerSettings, WriterOptions};
 pub use epsiloscope_moments::Optimizer;
+pub use epsiloscope_recording::{
+    DEFAULT_MAGNITUDES, DROP_PATIENCE, FINISH_PATIENCE, QUEUE_STEPS, RecordingError, Shard, WhenFull,
+};
 pub use error::RecorderError;
 pub use frozen::FrozenWeights;
 pub use recorder::{Health, Recorder, StepInfo};
-pub use writer::{DROP_PATIENCE, FINISH_PATIENCE, QUEUE_STEPS, WhenFull};

@@ -6,15 +6,15 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use epsiloscope_format::{Cadence, Losses, OptimizerSettings, StepRecord, StepScalars};
+use epsiloscope_recording::{BackgroundWriter, Shared, Wanted};
 use tch::nn::VarStore;
 use tch::{TchError, Tensor};
 
 use crate::builder::RecorderBuilder;
-use crate::engine::{Engine, Wanted};
+use crate::engine::Engine;
 use crate::error::RecorderError;
 use crate::moments_file;
 use crate::watched::{Preparation, Watched};
-use crate::writer::{BackgroundWriter, Shared};
 
 /// What the training loop knows of a step and the recorder does not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,8 +62,8 @@ pub struct Recorder {
     pub(crate) options: StepOptions,
     /// Steps taken.
     pub(crate) steps: i64,
-    pub(crate) writer: BackgroundWriter,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) writer: BackgroundWriter<TchError>,
+    pub(crate) shared: Arc<Shared<TchError>>,
 }
 
 /// What is recorded of which steps.

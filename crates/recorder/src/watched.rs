@@ -2,21 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use epsiloscope_format::TensorInfo;
+use epsiloscope_recording::Planned;
 use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::builder::Shard;
 use crate::error::RecorderError;
 
 /// One tensor that is recorded.
 pub(crate) struct Watched {
     pub(crate) name: String,
     parameter: Tensor,
-    /// Of the whole tensor, of which this rank may have a part.
-    shape: Vec<i64>,
-    /// How many elements of the whole are recorded.
-    recorded_elements: u64,
     numel: usize,
     /// Whether this rank is the one to record it.
     is_own: bool,
@@ -44,20 +39,8 @@ pub(crate) struct Preparation {
 }
 
 impl Watched {
-    pub(crate) fn new(
-        (name, parameter): (String, Tensor),
-        shard: Option<&Shard>,
-        recorded_elements: u64,
-        is_own: bool,
-    ) -> Self {
-        let shape = shard.map_or_else(|| parameter.size(), |shard| shard.shape.clone());
-        let numel = parameter.numel();
-        Self { name, parameter, shape, recorded_elements, numel, is_own }
-    }
-
-    /// How the manifest describes it.
-    pub(crate) fn info(&self) -> TensorInfo {
-        TensorInfo { name: self.name.clone(), shape: self.shape.clone(), recorded_elements: self.recorded_elements }
+    pub(crate) fn new(Planned { name, numel, is_own }: Planned, parameter: Tensor) -> Self {
+        Self { name, parameter, numel, is_own }
     }
 
     pub(crate) fn device(&self) -> Device {
@@ -101,17 +84,5 @@ impl Watched {
             gradient = gradient.f_addcmul(&self.parameter.f_detach()?, weight_decay)?;
         }
         gradient.f_to_kind(Kind::Float)
-    }
-}
-
-impl Shard {
-    /// Checks that a local tensor of so many elements fits.
-    pub(crate) fn check(&self, tensor: &str, local: usize) -> Result<(), RecorderError> {
-        let numel = self.shape.iter().product();
-        let end = self.offset + local as i64;
-        if 0 <= self.offset && end <= numel {
-            return Ok(());
-        }
-        Err(RecorderError::Shard { tensor: tensor.to_owned(), first: self.offset, end, numel })
     }
 }

@@ -2,11 +2,12 @@
 
 use glob::Pattern;
 
-use crate::error::RecorderError;
+use crate::error::{FrameworkError, RecordingError};
 
-/// Patterns as they were given.
+/// Which tensors are recorded: those whose name matches a pattern of the included ones, if there are any, and none of the
+/// excluded ones.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Selection {
+pub struct Selection {
     include: Vec<String>,
     exclude: Vec<String>,
 }
@@ -18,11 +19,13 @@ pub(crate) struct CompiledSelection {
 }
 
 impl Selection {
-    pub(crate) fn include(&mut self, pattern: &str) {
+    /// Records tensors whose name matches this pattern only; called again, also those.
+    pub fn include(&mut self, pattern: &str) {
         self.include.push(pattern.to_owned());
     }
 
-    pub(crate) fn exclude(&mut self, pattern: &str) {
+    /// Leaves out tensors whose name matches this pattern, even if included.
+    pub fn exclude(&mut self, pattern: &str) {
         self.exclude.push(pattern.to_owned());
     }
 
@@ -30,8 +33,8 @@ impl Selection {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
-    pub(crate) fn compiled(&self) -> Result<CompiledSelection, RecorderError> {
-        let compiled = |patterns: &[String]| -> Result<Vec<Pattern>, RecorderError> {
+    pub(crate) fn compiled<F: FrameworkError>(&self) -> Result<CompiledSelection, RecordingError<F>> {
+        let compiled = |patterns: &[String]| -> Result<Vec<Pattern>, RecordingError<F>> {
             patterns.iter().map(|pattern| compile(pattern)).collect()
         };
         Ok(CompiledSelection { include: compiled(&self.include)?, exclude: compiled(&self.exclude)? })
@@ -45,20 +48,22 @@ impl CompiledSelection {
     }
 }
 
-fn compile(pattern: &str) -> Result<Pattern, RecorderError> {
+fn compile<F: FrameworkError>(pattern: &str) -> Result<Pattern, RecordingError<F>> {
     Pattern::new(pattern)
-        .map_err(|fault| RecorderError::Pattern { pattern: pattern.to_owned(), reason: fault.msg.to_owned() })
+        .map_err(|fault| RecordingError::Pattern { pattern: pattern.to_owned(), reason: fault.msg.to_owned() })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     #[test]
     fn exclusion_wins_over_inclusion_and_nothing_included_is_everything() {
         let selection = |include: &[&str], exclude: &[&str]| {
             let owned = |patterns: &[&str]| patterns.iter().map(|&pattern| pattern.to_owned()).collect();
-            Selection { include: owned(include), exclude: owned(exclude) }.compiled().unwrap()
+            Selection { include: owned(include), exclude: owned(exclude) }.compiled::<Infallible>().unwrap()
         };
         assert!(selection(&[], &[]).admits("conv1.weight"));
         assert!(!selection(&[], &["*.bias"]).admits("conv1.bias"));
@@ -71,7 +76,7 @@ mod tests {
     fn a_bad_pattern_is_told() {
         let mut selection = Selection::default();
         selection.include("conv[");
-        let fault = selection.compiled().map(drop).unwrap_err();
+        let fault = selection.compiled::<Infallible>().map(drop).unwrap_err();
         assert!(fault.to_string().starts_with("pattern \"conv[\": "), "{fault}");
     }
 }

@@ -1,4 +1,4 @@
-//! Which elements of a tensor are recorded: a draw without replacement that never touches libtorch's random state.
+//! Which elements of a tensor are recorded: a draw without replacement that touches no framework's random state.
 
 use std::collections::BTreeSet;
 

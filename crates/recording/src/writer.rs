@@ -3,19 +3,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use epsiloscope_format::{FormatError, Losses, RunWriter, StepRecord};
 
-use crate::error::RecorderError;
+use crate::error::{FrameworkError, RecordingError};
 
 /// Steps that wait for the writer at most.
 pub const QUEUE_STEPS: usize = 64;
 
-/// How long [`Recorder::finish`](crate::Recorder::finish) and [`flush`](crate::Recorder::flush) wait for a disk that takes
-/// nothing, unless the builder says otherwise.
+/// How long a recorder's end and its flushes wait for a disk that takes nothing, unless it is told otherwise.
 pub const FINISH_PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long dropping a recorder waits for a disk that takes nothing, if it is not told to wait less.
@@ -35,33 +34,48 @@ pub enum WhenFull {
 }
 
 /// What both sides of the queue know.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
+#[derive(Debug)]
+pub struct Shared<F: FrameworkError> {
     /// The first thing that went wrong, on either side.
-    pub(crate) fault: OnceLock<RecorderError>,
+    pub fault: OnceLock<RecordingError<F>>,
     /// Whether nothing is recorded any more.
-    pub(crate) has_stopped: AtomicBool,
-    /// Steps dropped so far, by the queue or by the writer.
-    pub(crate) dropped_steps: AtomicU64,
+    pub has_stopped: AtomicBool,
+    /// Steps dropped so far, by the recorder, the queue or the writer.
+    pub dropped_steps: AtomicU64,
 }
 
-impl Shared {
+impl<F: FrameworkError> Default for Shared<F> {
+    fn default() -> Self {
+        Self { fault: OnceLock::new(), has_stopped: AtomicBool::new(false), dropped_steps: AtomicU64::new(0) }
+    }
+}
+
+impl<F: FrameworkError> Shared<F> {
     /// Runs a part of the recorder that cannot go on after a fault: errors and panics are kept and go no further.
-    pub(crate) fn contain<T>(&self, run: impl FnOnce() -> Result<T, RecorderError>) -> Option<T> {
-        // After a panic nothing of what it left behind is used again.
-        let outcome = catch_unwind(AssertUnwindSafe(run));
-        let fault = match outcome {
-            Ok(Ok(value)) => return Some(value),
-            Ok(Err(fault)) => fault,
-            Err(panic) => RecorderError::Panicked { message: panic_message(&*panic) },
+    pub fn contain<T>(&self, run: impl FnOnce() -> Result<T, RecordingError<F>>) -> Option<T> {
+        let fault = match self.contain_panic(run) {
+            Ok(value) => return Some(value),
+            Err(fault) => fault,
         };
         self.note(fault);
         self.has_stopped.store(true, Ordering::Relaxed);
         None
     }
 
+    /// Makes an error of a panic, after which nothing is recorded any more.
+    ///
+    /// # Errors
+    /// Those of what is run, and [`RecordingError::Panicked`].
+    pub fn contain_panic<T>(&self, run: impl FnOnce() -> Result<T, RecordingError<F>>) -> Result<T, RecordingError<F>> {
+        // After a panic nothing of what it left behind is used again.
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            self.has_stopped.store(true, Ordering::Relaxed);
+            Err(RecordingError::Panicked { message: panic_message(&*panic) })
+        })
+    }
+
     /// Keeps a fault; the first one is the one to tell.
-    fn note(&self, fault: RecorderError) {
+    pub fn note(&self, fault: RecordingError<F>) {
         let _ = self.fault.set(fault);
     }
 
@@ -79,22 +93,24 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The training thread's end of the queue.
-pub(crate) struct BackgroundWriter {
+pub struct BackgroundWriter<F: FrameworkError> {
     /// `None` once closed.
     queue: Option<SyncSender<Message>>,
     when_full: WhenFull,
     /// How long a flush and the end of the recording wait.
     patience: Duration,
     backlog: Backlog,
-    shared: Arc<Shared>,
-    /// Brings the outcome when the thread ends.
-    ended: Receiver<Option<Losses>>,
+    shared: Arc<Shared<F>>,
+    /// Brings the outcome when the thread ends. In a lock only so that several threads may own the writer, one by one.
+    ended: Mutex<Receiver<Option<Losses>>>,
 }
 
 /// What the queue had no room for and the writer has to know before what comes next.
 #[derive(Default)]
 struct Backlog {
     dropped_steps: u64,
+    /// Why the recorder dropped some.
+    faults: Vec<String>,
     /// Scalars of steps that came before.
     scalars: Vec<(i64, Vec<(String, f64)>)>,
 }
@@ -114,13 +130,17 @@ enum Task {
     None,
 }
 
-impl BackgroundWriter {
-    pub(crate) fn start(
+impl<F: FrameworkError> BackgroundWriter<F> {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// [`RecordingError::Thread`] if none can be had.
+    pub fn start(
         writer: RunWriter,
         when_full: WhenFull,
         patience: Duration,
-        shared: Arc<Shared>,
-    ) -> Result<Self, RecorderError> {
+        shared: Arc<Shared<F>>,
+    ) -> Result<Self, RecordingError<F>> {
         let (queue, messages) = sync_channel(QUEUE_STEPS);
         let (ending, ended) = channel();
         let own = Arc::clone(&shared);
@@ -131,21 +151,29 @@ impl BackgroundWriter {
             // Nobody may be waiting any more.
             let _ = ending.send(losses.flatten());
         };
-        Builder::new().name("epsiloscope-writer".to_owned()).spawn(write).map_err(RecorderError::Thread)?;
-        Ok(Self { queue: Some(queue), when_full, patience, backlog: Backlog::default(), shared, ended })
+        Builder::new().name("epsiloscope-writer".to_owned()).spawn(write).map_err(RecordingError::Thread)?;
+        Ok(Self {
+            queue: Some(queue),
+            when_full,
+            patience,
+            backlog: Backlog::default(),
+            shared,
+            ended: Mutex::new(ended),
+        })
     }
 
     /// The writer of a rank that records nothing.
-    pub(crate) fn absent() -> Self {
+    pub fn absent() -> Self {
         let (ending, ended) = channel();
         // The receiver is at hand, so this cannot fail.
         let _ = ending.send(Some(Losses::default()));
         let (when_full, patience) = (WhenFull::default(), FINISH_PATIENCE);
+        let ended = Mutex::new(ended);
         Self { queue: None, when_full, patience, backlog: Backlog::default(), shared: Arc::default(), ended }
     }
 
     /// Queues a step.
-    pub(crate) fn send(&mut self, record: StepRecord) {
+    pub fn send(&mut self, record: StepRecord) {
         let task = Task::Step(record);
         match (&self.queue, self.when_full) {
             (None, _) => {}
@@ -163,15 +191,27 @@ impl BackgroundWriter {
     }
 
     /// Queues scalars of a step that came before, recorded or not; where there is no room they go with what comes next.
-    pub(crate) fn send_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
+    pub fn send_scalars(&mut self, step: i64, scalars: Vec<(String, f64)>) {
         if self.queue.is_some() {
             self.backlog.scalars.push((step, scalars));
             let _ = self.offer(Task::None);
         }
     }
 
+    /// Counts a step that was to be recorded and could not be counted, and says why in the manifest.
+    pub fn drop_step(&mut self, fault: String) {
+        if self.queue.is_some() {
+            self.shared.dropped_steps.fetch_add(1, Ordering::Relaxed);
+            self.backlog.dropped_steps += 1;
+            if !self.backlog.faults.contains(&fault) && self.backlog.faults.len() < Losses::MAX_FAULTS {
+                self.backlog.faults.push(fault);
+            }
+            let _ = self.offer(Task::None);
+        }
+    }
+
     /// Waits until everything queued is on disk, but not for ever.
-    pub(crate) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         let deadline = Instant::now() + self.patience;
         let (done, is_done) = sync_channel(1);
         let flushed = self.offer_until(deadline, Task::Flush(done)).and_then(|()| {
@@ -184,8 +224,12 @@ impl BackgroundWriter {
         }
     }
 
-    /// Has the run marked finished once everything queued is written, and waits for that, but not for ever.
-    pub(crate) fn finish(&mut self) -> Result<Option<Losses>, RecorderError> {
+    /// Has the run marked finished once everything queued is written, and waits for that, but not for ever. No losses mean
+    /// that the thread has ended early, and has said why.
+    ///
+    /// # Errors
+    /// [`RecordingError::Stalled`] if the disk takes nothing.
+    pub fn finish(&mut self) -> Result<Option<Losses>, RecordingError<F>> {
         let deadline = Instant::now() + self.patience;
         let sent = self.offer_until(deadline, Task::Finish);
         self.queue = None;
@@ -193,7 +237,7 @@ impl BackgroundWriter {
     }
 
     /// Waits until everything queued is written. The run stays marked `running`, or `failed` after a fault.
-    pub(crate) fn close(&mut self) {
+    pub fn close(&mut self) {
         let deadline = Instant::now() + self.patience.min(DROP_PATIENCE);
         let sent = self.offer_until(deadline, Task::None);
         if self.queue.take().is_some() {
@@ -215,7 +259,7 @@ impl BackgroundWriter {
         }
     }
 
-    fn offer_until(&mut self, deadline: Instant, mut task: Task) -> Result<(), RecorderError> {
+    fn offer_until(&mut self, deadline: Instant, mut task: Task) -> Result<(), RecordingError<F>> {
         while let Some(unsent) = self.offer(task) {
             if deadline <= Instant::now() {
                 return Err(self.stalled());
@@ -226,31 +270,32 @@ impl BackgroundWriter {
         Ok(())
     }
 
-    fn wait(&self, deadline: Instant) -> Result<Option<Losses>, RecorderError> {
-        match self.ended.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+    fn wait(&mut self, deadline: Instant) -> Result<Option<Losses>, RecordingError<F>> {
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match ended.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(losses) => Ok(losses),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
             Err(RecvTimeoutError::Timeout) => Err(self.stalled()),
         }
     }
 
-    fn stalled(&self) -> RecorderError {
-        RecorderError::Stalled { patience: self.patience }
+    fn stalled(&self) -> RecordingError<F> {
+        RecordingError::Stalled { patience: self.patience }
     }
 }
 
-impl Drop for BackgroundWriter {
+impl<F: FrameworkError> Drop for BackgroundWriter<F> {
     fn drop(&mut self) {
         self.close();
     }
 }
 
 /// What the thread does until the queue is closed; what became of the run if it was finished.
-fn write(
+fn write<F: FrameworkError>(
     mut writer: RunWriter,
     messages: &Receiver<Message>,
-    shared: &Shared,
-) -> Result<Option<Losses>, RecorderError> {
+    shared: &Shared<F>,
+) -> Result<Option<Losses>, RecordingError<F>> {
     loop {
         // Without a pause a writer that flushes at every step would keep a processor busy between steps.
         let Message { before, task } = match messages.recv_timeout(writer.until_due().max(IDLE)) {
@@ -265,6 +310,7 @@ fn write(
             }
         };
         writer.drop_steps(before.dropped_steps);
+        before.faults.into_iter().for_each(|fault| writer.note_fault(fault));
         before.scalars.into_iter().for_each(|(step, scalars)| writer.append_scalars(step, scalars));
         match task {
             Task::Step(record) => {
@@ -285,7 +331,7 @@ fn write(
 }
 
 /// The end of a recording that was not finished.
-fn close(mut writer: RunWriter, shared: &Shared) -> Result<(), FormatError> {
+fn close<F: FrameworkError>(mut writer: RunWriter, shared: &Shared<F>) -> Result<(), FormatError> {
     match shared.fault.get().filter(|_| shared.has_stopped.load(Ordering::Relaxed)) {
         Some(fault) => writer.fail(fault.to_string()),
         None => writer.flush(),
@@ -294,14 +340,16 @@ fn close(mut writer: RunWriter, shared: &Shared) -> Result<(), FormatError> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     #[test]
     fn a_panic_is_kept_and_goes_no_further() {
-        let shared = Shared::default();
-        let panicking = || -> Result<(), RecorderError> { panic!("bin {} of 3", 4) };
+        let shared = Shared::<Infallible>::default();
+        let panicking = || -> Result<(), RecordingError<Infallible>> { panic!("bin {} of 3", 4) };
         assert!(shared.contain(panicking).is_none());
-        assert!(shared.contain(|| Err::<(), _>(RecorderError::NothingTrainable { hint: "" })).is_none());
+        assert!(shared.contain(|| Err::<(), _>(RecordingError::NothingTrainable { hint: "" })).is_none());
         assert!(shared.has_stopped.load(Ordering::Relaxed));
         let first = shared.fault.get().map(ToString::to_string);
         assert_eq!(first.as_deref(), Some("the recorder panicked: bin 4 of 3"));

@@ -1,0 +1,40 @@
+"""Counting on the CPU: the extension reads gradients where they lie."""
+
+from __future__ import annotations
+
+import torch
+
+from epsiloscope._native import Recording
+from epsiloscope.torch._memory import view
+from epsiloscope.torch._moments import lent_critical_epsilon
+from epsiloscope.torch._optimizers import Lent
+
+__all__ = ["HostEngine"]
+
+
+class HostEngine:
+    """Counts tensors on the CPU; those elsewhere are copied."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def take(self, gradients: list[tuple[int, torch.Tensor]], counted: bool, moments: bool) -> None:
+        """Takes gradients of tensors by their indices."""
+        tensors = [tensor for tensor, _ in gradients]
+        # Named, so that copies live until they have been read.
+        values = [gradient if gradient.is_cpu else gradient.cpu() for _, gradient in gradients]
+        self._recording.gradients(tensors, list(map(view, values)), counted=counted, moments=moments)
+
+    def take_kept(self, elements: bool) -> None:
+        """Takes the critical ε that follow from the moments kept by the extension."""
+        self._recording.critical_kept(elements)
+
+    def take_lent(self, tensor: int, lent: Lent, elements: bool) -> None:
+        """Takes the critical ε that follow from moments which the optimizer keeps."""
+        if lent.kind.adds_epsilon:
+            values = lent_critical_epsilon(lent).cpu()
+            self._recording.critical_values(tensor, 0, view(values), elements)
+            return
+        moments = [None if part is None else part.cpu() for part in (lent.first, lent.second, lent.greatest)]
+        views = [None if part is None else view(part) for part in moments]
+        self._recording.critical_lent(tensor, 0, lent.steps, lent.beta2, views, elements)
