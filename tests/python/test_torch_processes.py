@@ -22,18 +22,22 @@ def uneven(seed=0):
     return nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 1), nn.Linear(1, 4))
 
 
-def in_two_processes(work, *arguments):
-    """Runs a function in each of two processes that can reach each other."""
-    rendezvous = arguments[0].parent / "rendezvous"
-    mp.spawn(_begin, args=(work, rendezvous, arguments), nprocs=WORLD, join=True)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where two processes have recorded everything that is asked here, one run after the other: starting them takes seconds."""
+    folder = tmp_path_factory.mktemp("processes")
+    mp.spawn(_record_all, args=(folder,), nprocs=WORLD, join=True)
+    return folder
 
 
-def _begin(rank, work, rendezvous, arguments):
+def _record_all(rank, folder):
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=WORLD)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=WORLD)
     try:
-        work(rank, *arguments)
+        _replicated(rank, folder / "replicated")
+        _sharded(rank, folder / "sharded", calibration=False)
+        _sharded(rank, folder / "frozen", calibration=True)
     finally:
         dist.destroy_process_group()
 
@@ -96,9 +100,8 @@ def one_process(tmp_path_factory):
     return single(tmp_path_factory.mktemp("single") / "run")
 
 
-def test_replicated_gradients_are_recorded_once(tmp_path, one_process):
-    run = tmp_path / "run"
-    in_two_processes(_replicated, run)
+def test_replicated_gradients_are_recorded_once(folder, one_process):
+    run = folder / "replicated"
     assert manifest(run)["ranks"] == {"world_size": 2, "gradients": "replicated"}
     assert [tensor["name"] for tensor in manifest(run)["tensors"]] == ["0.bias", "0.weight", "2.bias", "2.weight", "3.bias", "3.weight"]
     assert is_finished_without_losses(run) and not (run / "parts-r001.jsonl").exists()
@@ -108,9 +111,8 @@ def test_replicated_gradients_are_recorded_once(tmp_path, one_process):
         np.testing.assert_allclose(found[key][1], numbers, rtol=1e-3, atol=1e-5 * np.abs(numbers).max())
 
 
-def test_sharded_gradients_add_up(tmp_path, one_process):
-    run = tmp_path / "run"
-    in_two_processes(_sharded, run, False)
+def test_sharded_gradients_add_up(folder, one_process):
+    run = folder / "sharded"
     assert manifest(run)["ranks"] == {"world_size": 2, "gradients": "sharded"}
     assert (run / "parts-r001.jsonl").exists()
     assert_same_values(run, one_process)
@@ -123,8 +125,7 @@ def test_sharded_gradients_add_up(tmp_path, one_process):
     call("epsiloscope", "estimate", run)
 
 
-def test_sharded_weights_are_frozen_on_every_rank(tmp_path):
-    run = tmp_path / "run"
-    in_two_processes(_sharded, run, True)
+def test_sharded_weights_are_frozen_on_every_rank(tmp_path, folder):
+    run = folder / "frozen"
     assert manifest(run)["mode"] == "calibration"
     assert_same_values(run, single(tmp_path / "single", calibration=True))

@@ -1,6 +1,7 @@
 """Small trainings to record from Python, and what their recordings hold."""
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from torch import nn
 
@@ -56,13 +57,20 @@ def values(run, quantity="gradient"):
     return found
 
 
-def rows(run, table, quantity=None):
+def table_of(run, name, quantity=None):
+    """A table in the order of its keys, but for times; of one quantity if named."""
+    table = read(run, name)
+    if quantity is not None:
+        table = table.filter(pc.field("quantity") == quantity)
+    keys = [key for key in ("step", "tensor", "quantity", "bin", "element", "name") if key in table.column_names]
+    return table.drop_columns([key for key in ("time",) if key in table.column_names]).sort_by(
+        [(key, "ascending") for key in keys]
+    )
+
+
+def rows(run, name, quantity=None):
     """The rows of a table in the order of their keys, but for times; of one quantity if named."""
-    frame = read(run, table)
-    keys = [name for name in ("step", "tensor", "quantity", "bin", "element", "name") if name in frame.column_names]
-    frame = frame.sort_by([(key, "ascending") for key in keys])
-    found = frame.drop_columns([name for name in ("time",) if name in frame.column_names]).to_pylist()
-    return [row for row in found if quantity is None or row["quantity"] == quantity]
+    return table_of(run, name, quantity).to_pylist()
 
 
 def steps(run):
