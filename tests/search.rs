@@ -244,6 +244,10 @@ fn what_cannot_be_judged_is_kept_and_told() {
     let output = search(dir.path(), command, &more);
     assert_eq!(output.status, 4, "{}", output.stderr);
     assert!(output.stdout.contains("1 with a value, 1 diverged, 1 timed out, 4 failed."), "{}", output.stdout);
+    // What failed may be run again: here it fails again.
+    assert_eq!(search(dir.path(), command, &[&more[..], &["--retry-failed"]].concat()).status, 4);
+    let log = fs::read_to_string(dir.path().join("trials.jsonl")).unwrap();
+    assert_eq!(log.matches('\n').count(), 1 + 7 + 4);
     // A single good trial is found; none is a fault.
     let none = search(&dir.path().join("none"), "echo loss=inf", &["--strategy", "random", "--trials", "7"]);
     assert_eq!(none.status, 2);

@@ -91,6 +91,9 @@ pub(crate) struct SearchArgs {
     /// Ends a trial that prints more than this, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     max_output: u32,
+    /// When a search is taken up, runs trials that failed again
+    #[arg(long)]
+    retry_failed: bool,
     /// Cross-entropy: candidates per generation
     #[arg(long, value_name = "N", default_value_t = 10)]
     population: u16,
@@ -156,6 +159,9 @@ pub(crate) fn run(args: &SearchArgs) -> anyhow::Result<ExitCode> {
     }
     let stop = stop_on_signals()?;
     let mut search = Search::open(&args.out, plan.settings.clone())?;
+    if args.retry_failed {
+        search.forget_failed();
+    }
     let mut progress = Progress::new(&plan.settings);
     let ended = search.run(args.jobs.into(), &stop, &mut progress);
     progress.finish();
@@ -209,7 +215,8 @@ fn write_script(args: &SearchArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
 /// Set by the first signal that asks us to end; a second ends us at once, and what we started with us.
 fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+    // Not of SIGHUP, which nohup has us ignore; where it ends us, what we started ends as well.
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // In this order: the first signal finds the flag unset.
         signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;

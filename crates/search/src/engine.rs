@@ -24,7 +24,7 @@ use crate::trial::{Outcome, Point, Trial};
 const TABLE: &str = "trials.parquet";
 /// Where the trials' folders are.
 const TRIALS: &str = "trials";
-/// If so many points come first and every one fails, so will the others.
+/// If so many points come first and every one fails, so will the others; fewer than these are all run.
 const HOPELESS_POINTS: usize = 5;
 
 /// What is searched, and how.
@@ -155,6 +155,7 @@ impl Search {
         let (log, trials) = Log::open(dir, &settings.identity())?;
         // Commands may change their directory.
         let dir = std::path::absolute(dir)?;
+        // Of a trial that was run again, the later line.
         let finished = trials.into_iter().map(|trial| ((trial.point, trial.seed), trial)).collect();
         Ok(Self { dir, settings, log, finished, points: Vec::new() })
     }
@@ -162,6 +163,11 @@ impl Search {
     /// What is searched, and how.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Lets failed trials be run again, as if they had not been.
+    pub fn forget_failed(&mut self) {
+        self.finished.retain(|_key, logged| !matches!(logged.outcome, Outcome::Failed { .. }));
     }
 
     /// Every point whose trials are all finished, in the order of proposal.
@@ -226,7 +232,7 @@ impl Search {
         let first = self.points.len();
         let mut queue = VecDeque::new();
         for (index, values) in batch.iter().enumerate() {
-            queue.extend(self.jobs_of(first + index, values)?);
+            queue.extend(self.jobs_of(first + index, values));
         }
         let trials = batch.len() * self.settings.n_seeds as usize;
         observer.observe(Event::Batch { trials, finished: trials - queue.len() });
@@ -240,24 +246,19 @@ impl Search {
         Ok(Ended::Finished)
     }
 
-    /// The trials of a point that are not finished.
-    fn jobs_of(&self, point: usize, values: &[Value]) -> Result<Vec<Job>, SearchError> {
+    /// The trials of a point that are not finished. One with other values is of another course of the search, before failed
+    /// trials were run again, and counts for nothing.
+    fn jobs_of(&mut self, point: usize, values: &[Value]) -> Vec<Job> {
         let values = texts(&self.settings.parameters, values);
         let mut jobs = Vec::new();
         for seed in self.seeds() {
-            match self.finished.get(&(point, seed)) {
-                None => {
-                    let dir = self.dir.join(TRIALS).join(format!("{point:05}-seed{seed}"));
-                    jobs.push(Job { point, seed, values: values.clone(), dir });
-                }
-                Some(logged) if logged.values == values => {}
-                Some(logged) => {
-                    let what = format!("point {point}: {:?} there, {values:?} to be tried", logged.values);
-                    return Err(SearchError::OtherSearch { path: self.dir.join(crate::log::FILE_NAME), what });
-                }
+            self.finished.retain(|key, logged| *key != (point, seed) || logged.values == values);
+            if !self.finished.contains_key(&(point, seed)) {
+                let dir = trial_dir(&self.dir, point, seed);
+                jobs.push(Job { point, seed, values: values.clone(), dir });
             }
         }
-        Ok(jobs)
+        jobs
     }
 
     fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
@@ -318,20 +319,20 @@ impl Search {
 
     /// A misspelt command fails for a thousand points as for five.
     fn refuse_hopeless(&self) -> Result<(), SearchError> {
-        let is_failed = |logged: &&Logged| matches!(logged.outcome, Outcome::Failed { .. });
-        if self.finished.len() < HOPELESS_POINTS || !self.finished.values().all(|logged| is_failed(&logged)) {
+        let is_failed = |logged: &Logged| matches!(logged.outcome, Outcome::Failed { .. });
+        let has_begun = |point| self.finished.range((point, 0)..=(point, u64::MAX)).next().is_some();
+        if !self.finished.values().all(is_failed) || !(0..HOPELESS_POINTS).all(has_begun) {
             return Ok(());
         }
         let Some((&(point, seed), Logged { outcome, .. })) = self.finished.first_key_value() else { return Ok(()) };
-        let mut points: Vec<usize> = self.finished.keys().map(|key| key.0).collect();
-        points.dedup();
-        if points.len() < HOPELESS_POINTS.min(self.settings.strategy.max_points()) {
-            return Ok(());
-        }
         let reason = outcome.reason().unwrap_or_default().to_owned();
-        let stderr = self.dir.join(TRIALS).join(format!("{point:05}-seed{seed}")).join(STDERR);
-        Err(SearchError::AllFail { points: points.len(), reason, stderr })
+        let stderr = trial_dir(&self.dir, point, seed).join(STDERR);
+        Err(SearchError::AllFail { points: HOPELESS_POINTS, reason, stderr })
     }
+}
+
+fn trial_dir(dir: &Path, point: usize, seed: u64) -> PathBuf {
+    dir.join(TRIALS).join(format!("{point:05}-seed{seed}"))
 }
 
 /// A job with its trial, or nothing if it was stopped.
@@ -443,6 +444,30 @@ mod tests {
         assert_eq!((both[..3].to_vec(), both), (first, points(other.path(), many, 1)));
     }
 
+    /// Points that failed may change the course of the search when they are run again.
+    #[test]
+    fn failed_trials_are_run_again_on_demand() {
+        let strategy = Strategy::CrossEntropy { settings: CrossEntropy::default(), max_points: 20 };
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let switch = dir.path().join("works");
+        let command = format!(
+            "test {{seed}} = 2 || test $(({{trial}} % 3)) = 0 || test -e {} || exit 1; {QUADRATIC}",
+            switch.display()
+        );
+        let of = settings(strategy.clone(), &command);
+        let broken = points(&dir.path().join("search"), of.clone(), 1);
+        assert_eq!(broken.iter().filter(|(_, value)| value.is_none()).count(), 13);
+        fs_err::write(&switch, "").unwrap();
+        assert_eq!(points(&dir.path().join("search"), of.clone(), 1), broken);
+        let mut search = Search::open(&dir.path().join("search"), of.clone()).unwrap();
+        search.forget_failed();
+        search.run(3, &AtomicBool::new(false), &mut |_: Event<'_>| {}).unwrap();
+        drop(search);
+        let whole = points(other.path(), of.clone(), 1);
+        assert_eq!(points(&dir.path().join("search"), of, 1), whole);
+        assert_ne!(whole, broken);
+    }
+
     #[test]
     fn a_command_that_cannot_work_ends_the_search_early() {
         let dir = tempfile::tempdir().unwrap();
@@ -463,7 +488,7 @@ mod tests {
         ];
         for (command, status) in commands {
             let dir = tempfile::tempdir().unwrap();
-            let timeout = Some(Duration::from_millis(400));
+            let timeout = Some(Duration::from_millis(1500));
             let settings = Settings { timeout, n_seeds: 1, ..settings(Strategy::Random { points: 1 }, command) };
             let mut search = Search::open(dir.path(), settings).unwrap();
             let mut found = Vec::new();

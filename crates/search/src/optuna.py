@@ -27,7 +27,7 @@ def filled(values):
 
 def last_metric(path):
     """The last match in a file, line by line, as text; NaN and infinity count where the pattern leaves them out."""
-    patterns = [re.compile(pattern) for pattern in (METRIC, NOT_FINITE) if pattern]
+    patterns = [re.compile(pattern) for pattern in (NOT_FINITE, METRIC) if pattern]
     last = None
     with open(path, encoding="utf-8", errors="replace", newline="\n") as lines:
         for line in lines:

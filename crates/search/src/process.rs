@@ -163,12 +163,12 @@ mod tests {
     fn a_command_that_takes_or_prints_too_much_is_ended_with_all_it_started() {
         let marker = tempfile::tempdir().unwrap();
         let file = marker.path().join("alive");
-        let touch = format!("(sleep 1; touch {}) & ", file.display());
+        let touch = format!("(sleep 2; touch {}) & ", file.display());
         let limits = Limits { timeout: Some(Duration::from_millis(200)), ..LIMITS };
         assert_eq!(exit(&format!("{touch} sleep 60"), limits).0, Exit::TimedOut);
         assert_eq!(exit(&format!("{touch} yes"), LIMITS).0, Exit::TooMuchOutput);
         assert_eq!(exit(&touch, LIMITS).0, Exit::Success);
-        std::thread::sleep(Duration::from_millis(1300));
+        std::thread::sleep(Duration::from_millis(2300));
         assert!(!file.exists());
     }
 }

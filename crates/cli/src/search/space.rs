@@ -37,12 +37,18 @@ struct OfRun {
 /// The space of runs or of a data set.
 pub(super) fn space(of: &str, optimizer: Option<Convention>, points: Option<usize>) -> anyhow::Result<Space> {
     let path = Path::new(of);
-    let found = if Stored::is_one(path) { of_data_set(path)? } else { of_runs(path, optimizer, points)? };
+    let is_data_set = Stored::is_one(path);
+    let found = if is_data_set { of_data_set(path)? } else { of_runs(path, optimizer, points)? };
     let optimizer = match optimizer {
         Some(optimizer) => optimizer,
         None => own(of, &found)?,
     };
-    combined(of, optimizer, found)
+    let mut space = combined(of, optimizer, found)?;
+    if is_data_set && points.is_some() {
+        // It holds the grid of powers of ten alone.
+        space.grid.clear();
+    }
+    Ok(space)
 }
 
 /// The one optimizer that the runs were trained with.
