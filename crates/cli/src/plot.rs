@@ -18,13 +18,13 @@ use crate::runs::for_each;
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
-  epsiloscope plot runs/mine --out mine.svg                           magnitudes through training, with the search space
+  epsiloscope plot runs/mine --out mine.svg            magnitudes through training
   epsiloscope plot runs/mine --figure histogram,cumulative --out mine.png
-  epsiloscope plot runs/mine --figure histogram --window epoch --out epochs.svg       a curve for each epoch
-  epsiloscope plot runs/mine --figure bounds --out bounds.svg         which tensors set the bounds
-  epsiloscope plot runs/* --figure search-space --out spaces.svg      runs and optimizers below each other
+  epsiloscope plot runs/mine --figure histogram --window epoch --out epochs.svg
+  epsiloscope plot runs/mine --figure bounds --out bounds.svg     what sets the bounds
+  epsiloscope plot runs/* --figure search-space --out spaces.svg  runs below each other
   epsiloscope plot runs/a runs/b --per kind --theme dark --out kinds.png
-  epsiloscope plot runs/mine --tensor 'conv*' --out - --format svg | rsvg-convert -f pdf > mine.pdf
+  epsiloscope plot runs/mine --tensor 'conv*' --out - --format svg > conv.svg
 ")]
 pub(crate) struct PlotArgs {
     #[command(flatten)]
