@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 import epsiloscope.torch
 
-LAYERS, WIDTH, HEADS, CONTEXT, VOCABULARY = 12, 192, 4, 64, 2048
+LAYERS, WIDTH, HEADS, CONTEXT, VOCABULARY = 12, 192, 4, 128, 2048
 
 
 class Block(nn.Module):
@@ -68,7 +68,7 @@ def images():
 
 
 def tokens():
-    drawn = torch.randint(VOCABULARY, (4, CONTEXT + 1))
+    drawn = torch.randint(VOCABULARY, (8, CONTEXT + 1))
     return drawn[:, :-1], drawn[:, 1:].flatten()
 
 
@@ -189,12 +189,12 @@ def summary(times):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     results = {}
-    for name, make, batch, n_steps in (("cnn", cnn, images(), 4 * arguments.steps), ("gpt2", Transformer, tokens(), arguments.steps)):
+    for name, make, batch, n_steps in (("cnn", cnn, images(), 16 * arguments.steps), ("gpt2", Transformer, tokens(), arguments.steps)):
         with tempfile.TemporaryDirectory() as folder:
             rows = summary(measure(make, batch, Path(folder), arguments.rounds, n_steps))
         results[name] = rows

@@ -7,14 +7,13 @@ import json
 import logging
 import os
 import shutil
-import sys
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Literal
 
 import torch
@@ -23,30 +22,18 @@ from torch import nn
 from epsiloscope._native import Recording, RecordingError
 from epsiloscope.torch._engines import Engines
 from epsiloscope.torch._frozen import FrozenWeights
+from epsiloscope.torch._nesting import Nesting
 from epsiloscope.torch._optimizers import decay_rates, kind_of, lent, unwrapped
 from epsiloscope.torch._parameters import watched
 from epsiloscope.torch._request import PAPER, Options, request
 from epsiloscope.torch._scaler import ScalerWatch, fused_scale, loss_scale
 from epsiloscope.torch._shards import processes
+from epsiloscope.torch._step import Step, held, is_same, number, numbers
 
 __all__ = ["Recorder"]
 
 #: Recorders that are neither closed nor forgotten.
 _live: weakref.WeakSet[Recorder] = weakref.WeakSet()
-
-
-@dataclass
-class _Step:
-    """A step that has been counted and not handed over: it may still get a snapshot and numbers."""
-
-    step: int
-    time_micros: int
-    epoch: int | None = None
-    loss: Any = None
-    learning_rate: Any = None
-    loss_scale: Any = None
-    overflow: Any = False
-    scalars: dict[str, Any] = field(default_factory=dict)
 
 
 class Recorder:
@@ -84,8 +71,8 @@ class Recorder:
         self._steps = int(after_step or 0)
         self._epoch: int | None = None
         self._coming: dict[str, Any] = {}
-        self._pending: _Step | None = None
-        self._step_frame: FrameType | None = None
+        self._pending: Step | None = None
+        self._nesting = Nesting()
         self._n_calls = 0
         self._n_faults = 0
         self._has_kept_all = True
@@ -128,18 +115,18 @@ class Recorder:
         if epoch is not None:
             self._epoch = int(epoch)
         if loss is not None:
-            self._coming["loss"] = _held(loss)
-        self._coming.setdefault("scalars", {}).update({name: _held(value) for name, value in scalars.items()})
+            self._coming["loss"] = held(loss)
+        self._coming.setdefault("scalars", {}).update({name: held(value) for name, value in scalars.items()})
 
     def log_after(self, *, loss: Any = None, **scalars: Any) -> None:
         """Numbers of the last step, which were not known before it: its loss, a test accuracy."""
         pending, recording = self._pending, self._own()
         if pending is not None:
-            pending.loss = pending.loss if loss is None else _held(loss)
-            pending.scalars.update({name: _held(value) for name, value in scalars.items()})
+            pending.loss = pending.loss if loss is None else held(loss)
+            pending.scalars.update({name: held(value) for name, value in scalars.items()})
         elif recording is not None and self._steps:
             values = scalars if loss is None else {"loss": loss, **scalars}
-            self._guarded(lambda: recording.scalars(self._steps, _numbers(values)), is_step=False)
+            self._guarded(lambda: recording.scalars(self._steps, numbers(values)), is_step=False)
 
     def snapshot(self) -> None:
         """Takes the critical ε of every element after the last step: at the end of each epoch, say."""
@@ -248,7 +235,7 @@ class Recorder:
     # Around the optimizer's step.
 
     def _on_pre_step(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
-        if os.getpid() != self._process or self._is_nested():
+        if os.getpid() != self._process or self._nesting.is_nested():
             return None
         self._n_calls += 1
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
@@ -272,9 +259,9 @@ class Recorder:
         return (args[0], evaluated, *args[2:]), kwargs
 
     def _on_post_step(self) -> None:
-        if os.getpid() != self._process or self._is_nested():
+        if os.getpid() != self._process or self._nesting.is_nested():
             return
-        self._step_frame = None
+        self._nesting.end_step()
         if self._frozen is not None:
             self._frozen.put_back()
         if self._own() is not None and self._pending is not None:
@@ -287,25 +274,6 @@ class Recorder:
             self._guarded(lambda: self._before_step(overflow=True))
             if self._pending is not None:
                 self._guarded(self._engines.launch)
-
-    def _is_nested(self) -> bool:
-        """Whether an optimizer's step has called its base class's, whose hooks are the same."""
-        frame: FrameType | None = sys._getframe(1)
-        step: FrameType | None = None
-        while frame is not None:
-            if step is None and frame.f_code.co_filename.endswith(os.path.join("optim", "optimizer.py")):
-                step = frame
-                if self._step_frame is None:
-                    break
-            if frame is self._step_frame and frame is not step:
-                return True
-            frame = frame.f_back
-        if self._step_frame is None:
-            self._step_frame = step
-        elif step is not self._step_frame:
-            # The step before ended with an exception.
-            self._step_frame = step
-        return False
 
     def _before_step(self, overflow: bool = False) -> None:
         recording = self._own()
@@ -336,21 +304,21 @@ class Recorder:
             if not gradients:
                 self._warn("no tensor has a gradient: nothing is recorded of this step")
 
-    def _described(self, coming: dict[str, Any], grad_scale: Any, overflow: Any) -> _Step:
+    def _described(self, coming: dict[str, Any], grad_scale: Any, overflow: Any) -> Step:
         groups = self.optimizer.param_groups
         rates = [group.get("lr") for group in groups]
         scalars = {
             f"learning_rate.{index}": rate
             for index, rate in enumerate(rates)
-            if index and rate is not None and not _is_same(rate, rates[0])
+            if index and rate is not None and not is_same(rate, rates[0])
         }
         scale = loss_scale(self._scaler)
-        return _Step(
+        return Step(
             step=self._steps,
             time_micros=time.time_ns() // 1000,
             epoch=self._epoch,
             loss=coming.get("loss"),
-            learning_rate=_held(rates[0]),
+            learning_rate=held(rates[0]),
             loss_scale=grad_scale.clone() if scale is None and grad_scale is not None else scale,
             overflow=overflow,
             scalars={**scalars, **coming.get("scalars", {})},
@@ -397,11 +365,11 @@ class Recorder:
             pending.step,
             pending.time_micros,
             pending.epoch,
-            _number(pending.loss),
-            _number(pending.learning_rate),
-            _number(pending.loss_scale),
-            bool(_number(pending.overflow)),
-            _numbers(pending.scalars),
+            number(pending.loss),
+            number(pending.learning_rate),
+            number(pending.loss_scale),
+            bool(number(pending.overflow)),
+            numbers(pending.scalars),
         )
 
     # Ending.
@@ -485,24 +453,6 @@ def _post_hook(recorder: Recorder) -> Callable[..., Any]:
         recorder._on_post_step()
 
     return epsiloscope_after_step
-
-
-def _held(value: Any) -> Any:
-    """A number as it is now, without waiting for the device that it may be on."""
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _numbers(values: Mapping[str, Any]) -> list[tuple[str, float]]:
-    return [(name, float(value)) for name, value in values.items()]
-
-
-def _is_same(rate: Any, other: Any) -> bool:
-    """Whether two learning rates are the same, as far as that can be told without waiting for a device."""
-    return rate is other or (not isinstance(rate, torch.Tensor) and rate == other)
 
 
 def _remove_run(dir: Path) -> None:

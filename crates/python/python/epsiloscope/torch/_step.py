@@ -1,0 +1,43 @@
+"""What is known of a step beside its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+__all__ = ["Step", "held", "is_same", "number", "numbers"]
+
+
+@dataclass
+class Step:
+    """A step that has been counted and not handed over: it may still get a snapshot and numbers."""
+
+    step: int
+    time_micros: int
+    epoch: int | None = None
+    loss: Any = None
+    learning_rate: Any = None
+    loss_scale: Any = None
+    overflow: Any = False
+    scalars: dict[str, Any] = field(default_factory=dict)
+
+
+def held(value: Any) -> Any:
+    """A number as it is now, without waiting for the device that it may be on."""
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+
+
+def number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def numbers(values: Mapping[str, Any]) -> list[tuple[str, float]]:
+    return [(name, float(value)) for name, value in values.items()]
+
+
+def is_same(rate: Any, other: Any) -> bool:
+    """Whether two learning rates are the same, as far as that can be told without waiting for a device."""
+    return rate is other or (not isinstance(rate, torch.Tensor) and rate == other)
