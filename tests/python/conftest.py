@@ -2,6 +2,7 @@
 
 import pytest
 
+from hostile import write_runs
 from runs import record, signed_gradients
 
 CALIBRATION = ("calibrate", "--model", "cnn", "--steps", 8, "--seed", 0)
@@ -74,3 +75,9 @@ def gradients(every):
     for tensor, indices in elements.items():
         assert indices.tolist() == list(range(len(indices))), f"{tensor}: not every element"
     return values
+
+
+@pytest.fixture(scope="session")
+def hostile_runs(tmp_path_factory):
+    """A folder of runs whose names and tensors' names attack what shows them."""
+    return write_runs(tmp_path_factory.mktemp("hostile"))

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use epsiloscope_analysis::{At, EstimateOptions, Window};
 use epsiloscope_dataset::{DataSet, Options, Update};
+use epsiloscope_format::escaped;
 use epsiloscope_report::Format;
 use polars::prelude::{DataFrame, PolarsResult, df};
 
@@ -54,7 +55,8 @@ pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
     match format {
         Format::Table => {
             let mut out = std::io::stdout().lock();
-            writeln!(out, "{}: {}", args.out.display(), summary(&outcome.results, outcome.faults.len()))?;
+            let folder = escaped(&args.out.display().to_string());
+            writeln!(out, "{folder}: {}", summary(&outcome.results, outcome.faults.len()))?;
             out.flush()?;
         }
         _ => output::print(&table(&outcome.results)?, format)?,

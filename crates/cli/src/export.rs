@@ -12,6 +12,7 @@ use epsiloscope_format::{Run, escaped};
 use epsiloscope_moments::{Convention, Optimizer};
 
 use crate::args::{RunsArg, WhoseArgs};
+use crate::output::OutFile;
 use crate::runs::for_each;
 
 #[derive(clap::Args)]
@@ -66,13 +67,14 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     if asked.len() > 1 {
         bail!("--optimizer names {}: expected one, whose ε is to be searched", asked.len());
     }
+    let file = args.out.as_deref().map(OutFile::at).transpose()?;
     let outcome = for_each(&args.runs.runs, |run| one_estimate(args, run));
     if outcome.results.is_empty() {
         return Ok(outcome.status);
     }
     let text = write(&search_space(args, &outcome.results)?, args.to);
-    match &args.out {
-        Some(path) => fs_err::write(path, text)?,
+    match file {
+        Some(file) => file.publish(text.as_bytes())?,
         None => std::io::stdout().lock().write_all(text.as_bytes())?,
     }
     Ok(outcome.status)

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use epsiloscope_analysis::histogram_tables::histogram_table;
 use epsiloscope_analysis::{HistogramOptions, Origin, Scope, Window, histograms};
 use epsiloscope_dataset::partition;
-use epsiloscope_format::{Run, publish};
+use epsiloscope_format::{Run, folder_below, publish};
 use epsiloscope_histogram::bins;
 use epsiloscope_report::encode_parquet;
 use polars::prelude::{DataFrame, NamedFrom, Series};
@@ -87,21 +87,22 @@ fn bins_per_decade(text: &str) -> Result<u32, String> {
     divisor.ok_or_else(|| format!("expected a divisor of {}", bins::BINS_PER_DECADE))
 }
 
+/// The data set's only table.
+const TABLE: &str = "histograms";
+
 /// One file per run in hive style; what is printed is the list of files.
 fn write_data_set(
     args: &HistogramArgs,
     out: &Path,
     table: impl Fn(&Run) -> anyhow::Result<DataFrame> + Sync,
 ) -> anyhow::Result<ExitCode> {
-    let root = out.join("histograms");
-    fs_err::create_dir_all(&root)?;
+    folder_below(out, &[TABLE])?;
     let outcome = for_each(&args.runs.runs, |run| {
         let frame = table(run)?;
-        let dir = root.join(partition(&run.manifest().run));
-        fs_err::create_dir_all(&dir)?;
+        let dir = folder_below(out, &[TABLE, &partition(&run.manifest().run)])?;
         // The partition's name says which run it is; the column inside would be a second answer.
         let metadata = [
-            ("epsiloscope.table", "histograms".to_owned()),
+            ("epsiloscope.table", TABLE.to_owned()),
             ("epsiloscope.bins_per_decade", args.bins_per_decade.to_string()),
         ];
         let bytes = encode_parquet(&frame.drop("run")?, &metadata)?;

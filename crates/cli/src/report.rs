@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use epsiloscope_analysis::{At, CandidateOptions, Scope, Window};
+use epsiloscope_format::escaped;
 use epsiloscope_page::{Options, RunPage, html};
 
 use crate::args::{RunsArg, WhoseArgs, positive};
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         let n = outcome.results.len();
         let runs = if n == 1 { "1 run".to_owned() } else { format!("{n} runs") };
         let size = page.len() as f64 / 1e6;
-        writeln!(std::io::stdout(), "{}: {runs}, {size:.1} MB", args.out.display())?;
+        writeln!(std::io::stdout(), "{}: {runs}, {size:.1} MB", escaped(&args.out.display().to_string()))?;
     }
     Ok(outcome.status)
 }

@@ -4,7 +4,7 @@ use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 
 use epsiloscope_analysis::schema::ResultTable;
-use epsiloscope_format::{digest, publish};
+use epsiloscope_format::{FormatError, Local, Storage, digest, folder_below, open_lock, publish};
 use epsiloscope_report::{decode_parquet, encode_parquet};
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,10 @@ use crate::error::DataSetError;
 pub(crate) const PART: &str = "part-0.parquet";
 /// Where it is known what the files of each run are.
 pub(crate) const STATE_DIR: &str = ".state";
+/// More bytes than this in a file of results are not ours.
+pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
+/// A state names eight files at most.
+pub(crate) const MAX_STATE_BYTES: u64 = 1 << 20;
 /// Longer names than this, encoded, no file system takes.
 const MAX_NAME_BYTES: usize = 200;
 
@@ -37,9 +41,8 @@ pub(crate) struct Written {
 impl Layout {
     /// Makes the directory, if there is none, and keeps others from writing.
     pub(crate) fn open(root: &Path) -> Result<Self, DataSetError> {
-        fs_err::create_dir_all(root.join(STATE_DIR))?;
-        let path = root.join(STATE_DIR).join("lock");
-        let lock = fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        let path = folder_below(root, &[STATE_DIR])?.join("lock");
+        let lock = open_lock(&path)?;
         match lock.file().try_lock() {
             Ok(()) => Ok(Self { root: root.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(DataSetError::Locked { path }),
@@ -50,13 +53,14 @@ impl Layout {
     /// Writes a table of one run atomically; the partition's name says which run it is.
     pub(crate) fn write(&self, table: ResultTable, run: &str, frame: &DataFrame) -> Result<Written, DataSetError> {
         check(table, frame);
-        write_into(&self.partition(table, run), table, &frame.drop("run").unwrap_or_else(|_absent| frame.clone()))
+        let dir = folder_below(&self.root, &[table.name(), &partition(run)])?;
+        write_into(&dir, table, &frame.drop("run").unwrap_or_else(|_absent| frame.clone()))
     }
 
     /// Writes a table that is about several runs.
     pub(crate) fn write_whole(&self, table: ResultTable, frame: &DataFrame) -> Result<Written, DataSetError> {
         check(table, frame);
-        write_into(&self.root.join(table.name()), table, frame)
+        write_into(&folder_below(&self.root, &[table.name()])?, table, frame)
     }
 
     /// Whether a table of a run is there as it was written, by its length.
@@ -67,18 +71,26 @@ impl Layout {
 
     /// Reads a table of a run back, if it is what was written.
     pub(crate) fn read(&self, run: &str, written: &Written) -> Result<DataFrame, DataSetError> {
-        let path = self.root.join(&written.table).join(partition(run)).join(PART);
-        let bytes = fs_err::read(&path)?;
+        let file = Path::new(&written.table).join(partition(run)).join(PART);
+        let path = self.root.join(&file);
+        let bytes = Local::new(&self.root).read(&file, &admit(&path, MAX_FILE_BYTES))?;
         decoded(&path, bytes, Some(written))
     }
 
-    /// Removes a table of a run, if it is there.
+    /// Removes a table of a run, if it is there; through a link nothing is removed.
     pub(crate) fn remove(&self, table: ResultTable, run: &str) -> Result<(), DataSetError> {
+        let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
         let dir = self.partition(table, run);
-        if dir.is_dir() {
+        if is_folder(&self.root.join(table.name())) && is_folder(&dir) {
             fs_err::remove_dir_all(dir)?;
         }
         Ok(())
+    }
+
+    /// The state of a run as it was written; none if it is no file that can be.
+    pub(crate) fn state(&self, name: &str) -> Option<Vec<u8>> {
+        let file = Path::new(STATE_DIR).join(name);
+        Local::new(&self.root).read(&file, &admit(&file, MAX_STATE_BYTES)).ok()
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {
@@ -115,8 +127,21 @@ pub(crate) fn decoded(path: &Path, bytes: Vec<u8>, written: Option<&Written>) ->
     decode_parquet(path, bytes).map_err(|fault| damaged(fault.to_string()))
 }
 
+/// Lets files of some length pass.
+pub(crate) fn admit(path: &Path, limit: u64) -> impl Fn(u64) -> Result<(), FormatError> {
+    let path = path.to_owned();
+    move |bytes| {
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(FormatError::Content {
+            path: path.clone(),
+            reason: format!("{bytes} bytes: at most {limit} are in such a file"),
+        })
+    }
+}
+
 fn write_into(dir: &Path, table: ResultTable, frame: &DataFrame) -> Result<Written, DataSetError> {
-    fs_err::create_dir_all(dir)?;
     let path = dir.join(PART);
     let encoded = encode_parquet(frame, &[("epsiloscope.table", table.name().to_owned())]);
     let bytes = encoded.map_err(|source| DataSetError::Encode { path: path.clone(), source })?;

@@ -34,7 +34,7 @@ struct Sealed {
 impl State {
     /// The state of a run; none if it was never computed, or its file is not whole: then the run is computed anew.
     pub(crate) fn read(layout: &Layout, run: &str) -> Option<Self> {
-        Self::parse(&std::fs::read(path(layout, run)).ok()?).filter(|state| state.run == run)
+        Self::parse(&layout.state(&name(run))?).filter(|state| state.run == run)
     }
 
     /// The state that a file holds; none if it is not whole.

@@ -3,17 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use epsiloscope_analysis::schema::ResultTable;
-use epsiloscope_format::{FormatError, Local, Storage};
+use epsiloscope_format::{Local, Storage};
 use polars::prelude::DataFrame;
 
 use crate::error::DataSetError;
-use crate::layout::{PART, STATE_DIR, Written, decoded, partition};
+use crate::layout::{MAX_FILE_BYTES, MAX_STATE_BYTES, PART, STATE_DIR, Written, admit, decoded, partition};
 use crate::state::State;
-
-/// More bytes than this in a file of results are not ours.
-const MAX_FILE_BYTES: u64 = 1 << 30;
-/// A state names eight files at most.
-const MAX_STATE_BYTES: u64 = 1 << 20;
 
 /// A data set of results, open for reading.
 #[derive(Debug)]
@@ -128,19 +123,6 @@ fn of_run(state: State) -> impl Iterator<Item = StoredTable> {
         let file = Path::new(table.name()).join(partition(&run)).join(PART);
         Some(StoredTable { table, run: Some(run.clone()), file, written: Some(written) })
     })
-}
-
-fn admit(path: &Path, limit: u64) -> impl Fn(u64) -> Result<(), FormatError> {
-    let path = path.to_owned();
-    move |bytes| {
-        if bytes <= limit {
-            return Ok(());
-        }
-        Err(FormatError::Content {
-            path: path.clone(),
-            reason: format!("{bytes} bytes: at most {limit} are in such a file"),
-        })
-    }
 }
 
 /// What is wrong with a file's columns, if anything is.

@@ -1,6 +1,6 @@
 //! Names from files, made harmless for terminals.
 
-/// Text with control characters, line separators and invisible direction marks written out as `\u{..}`.
+/// Text with control characters, line separators, direction marks and whatever else nobody sees written out as `\u{..}`.
 ///
 /// Terminals act on C0 and C1 control characters; bidirectional marks make text read as something else.
 ///
@@ -9,8 +9,15 @@
 /// assert_eq!(epsiloscope_format::escaped("conv1\u{1b}[31m"), "conv1\\u{1b}[31m");
 /// ```
 pub fn escaped(text: &str) -> String {
-    let is_hidden =
-        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    let shown = |c: char| if c.is_control() || is_hidden(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    let shown = |c: char| if c.is_control() || is_unseen(c) { c.escape_unicode().to_string() } else { c.to_string() };
     text.chars().map(shown).collect()
+}
+
+/// Unicode's format characters (category Cf) but for the signs that enclose numbers, which are seen, and its separators of
+/// lines and paragraphs.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -89,7 +89,7 @@ pub use manifest::{
 };
 pub use part_reader::Part;
 pub use parts::{PartEntry, digest};
-pub use publish::publish;
+pub use publish::{folder_below, open_lock, publish};
 pub use reader::Run;
 pub use record::{Elements, Observation, Sample, StepRecord, StepScalars};
 pub use schema::{MAX_NAME_BYTES, SCHEMA_VERSION, Table};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::FormatError;
+use crate::publish::open_lock;
 
 /// How the names of locks begin; the rank follows.
 const LOCK: &str = "lock-r";
@@ -18,7 +19,7 @@ pub(crate) struct Lock(fs_err::File);
 impl Lock {
     pub(crate) fn take(dir: &Path, rank: u32) -> Result<Self, FormatError> {
         let path = path(dir, rank);
-        let file = fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        let file = open_lock(&path)?;
         for _try in 1..TRIES {
             match file.file().try_lock() {
                 Ok(()) => return Ok(Self(file)),

@@ -1,7 +1,10 @@
 //! How bytes become a file that no reader ever sees half of.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use fs_err::os::unix::fs::OpenOptionsExt;
+use rustix::fs::OFlags;
 
 use crate::fs::{Disk, FileSystem};
 
@@ -14,6 +17,45 @@ const TEMPORARY: &str = ".tmp-";
 /// The operating system's. Then `dir/name` is what it was before or what it should be: whole in either case.
 pub fn publish(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     publish_on(&Disk, dir, name, bytes)
+}
+
+/// A folder below `root`, made where it is not there, name by name. Whoever planted a link among them could have files written
+/// elsewhere, so that none is followed; `root` itself may be one.
+///
+/// # Errors
+/// The operating system's, naming the path; [`io::ErrorKind::NotADirectory`] if something else is in the way.
+pub fn folder_below(root: &Path, names: &[&str]) -> io::Result<PathBuf> {
+    fs_err::create_dir_all(root)?;
+    let mut folder = root.to_owned();
+    for name in names {
+        folder.push(name);
+        match fs_err::create_dir(&folder) {
+            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => refuse_link(&folder)?,
+            made => made?,
+        }
+    }
+    Ok(folder)
+}
+
+fn refuse_link(folder: &Path) -> io::Result<()> {
+    let found = fs_err::symlink_metadata(folder)?;
+    if found.is_dir() {
+        return Ok(());
+    }
+    let what = if found.is_symlink() { "a symbolic link" } else { "a file" };
+    let fault = format!("{}: {what}; expected a folder to write results into", folder.display());
+    Err(io::Error::new(io::ErrorKind::NotADirectory, fault))
+}
+
+/// Opens a file that processes lock, and makes it if it is not there. A link is not followed, a FIFO not waited for.
+///
+/// # Errors
+/// The operating system's, naming the path.
+pub fn open_lock(path: &Path) -> io::Result<fs_err::File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create(true).truncate(false).custom_flags(flags.cast_signed());
+    options.open(path)
 }
 
 /// [`publish`] on any file system.

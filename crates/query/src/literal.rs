@@ -7,7 +7,8 @@ use polars::prelude::AnyValue;
 /// Text: quotes doubled, and whatever a terminal would act upon by its number.
 ///
 /// # Examples
-/// `it's` is `'it''s'`, and an escape character between `a` and `b` is `('a' || chr(27) || 'b')`.
+/// `it's` is `'it''s'`, and an escape character between `a` and `b` is `concat('a', chr(27), 'b')`: a chain of `||` would nest too
+/// deeply for DuckDB where there are many.
 pub(crate) fn text(text: &str) -> String {
     let is_hidden = |c: char| epsiloscope_format::escaped(c.encode_utf8(&mut [0; 4])) != c.to_string();
     let chars: Vec<char> = text.chars().collect();
@@ -19,7 +20,7 @@ pub(crate) fn text(text: &str) -> String {
         [c] if is_hidden(c) => format!("chr({})", c as u32),
         _ => quoted(&piece.iter().collect::<String>()),
     });
-    format!("({})", pieces.collect::<Vec<_>>().join(" || "))
+    format!("concat({})", pieces.collect::<Vec<_>>().join(", "))
 }
 
 fn quoted(plain: &str) -> String {
@@ -54,9 +55,9 @@ mod tests {
         for (name, spelled) in [
             ("", "''"),
             ("it's", "'it''s'"),
-            ("\u{1b}", "(chr(27))"),
-            ("a\u{1b}b", "('a' || chr(27) || 'b')"),
-            ("\u{1b}\u{202e}'", "(chr(27) || chr(8238) || '''')"),
+            ("\u{1b}", "concat(chr(27))"),
+            ("a\u{1b}b", "concat('a', chr(27), 'b')"),
+            ("\u{1b}\u{202e}'", "concat(chr(27), chr(8238), '''')"),
         ] {
             assert_eq!(text(name), spelled);
         }

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_analysis::Candidates;
 use epsiloscope_analysis::effects::{Effect, Role};
-use epsiloscope_format::escaped;
 
+use crate::escape::shown;
 use crate::number::{magnitude, percent, power};
 
 const HEADER: [&str; 12] = [
@@ -50,7 +50,7 @@ pub fn write_candidates(candidates: &[Candidates], out: &mut dyn Write) -> io::R
         // Of several steps, the last speaks.
         let next = candidates.get(index + 1);
         if next.is_none_or(|next| (&next.run, next.optimizer) != (&of.run, of.optimizer)) {
-            writeln!(out, "- {}, {}: {} {}", escaped(&of.run), of.optimizer, spared(of), reference(of))?;
+            writeln!(out, "- {}, {}: {} {}", shown(&of.run), of.optimizer, spared(of), reference(of))?;
         }
     }
     Ok(())
@@ -59,10 +59,10 @@ pub fn write_candidates(candidates: &[Candidates], out: &mut dyn Write) -> io::R
 fn row(of: &Candidates, effect: &Effect) -> [String; 12] {
     let mark = if matches!(effect.role, Role::Own | Role::Default) { effect.role.name() } else { "" };
     [
-        escaped(&of.run),
+        shown(&of.run),
         of.optimizer.name().to_owned(),
         of.step.to_string(),
-        effect.name.as_deref().map_or_else(|| "all".to_owned(), escaped),
+        effect.name.as_deref().map_or_else(|| "all".to_owned(), shown),
         [mark, &magnitude(effect.epsilon)].join(" ").trim().to_owned(),
         percent(effect.share_below.value),
         effect.regime.name().to_owned(),

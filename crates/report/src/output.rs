@@ -11,12 +11,12 @@ use arrow::csv::{Writer as CsvWriter, WriterBuilder as CsvWriterBuilder};
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, Writer as JsonWriter, WriterBuilder as JsonWriterBuilder};
 use comfy_table::{CellAlignment, Table, presets};
-use epsiloscope_format::{FormatError, escaped, parquet_file};
+use epsiloscope_format::{FormatError, parquet_file};
 use parquet::errors::ParquetError;
 use polars::prelude::{AnyValue, Column, DataFrame, PolarsError};
 
 use crate::batch::{frame, record_batch, stacked};
-use crate::escape::without_formula;
+use crate::escape::{shown, without_formula};
 use crate::number;
 
 /// Rows of a table for people.
@@ -278,8 +278,8 @@ fn table(frame: &DataFrame) -> Table {
 fn cell(column: &Column, row: usize) -> String {
     match column.get(row) {
         Ok(AnyValue::Null) | Err(_) => "-".to_owned(),
-        Ok(AnyValue::String(text)) => escaped(text),
-        Ok(AnyValue::StringOwned(text)) => escaped(&text),
+        Ok(AnyValue::String(text)) => shown(text),
+        Ok(AnyValue::StringOwned(text)) => shown(&text),
         Ok(AnyValue::Float32(value)) => real(f64::from(value)),
         Ok(AnyValue::Float64(value)) => real(value),
         Ok(value) => value.to_string(),

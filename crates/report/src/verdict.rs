@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_analysis::estimate::nearest_power;
 use epsiloscope_analysis::{Bound, Estimate, LeftOut, Method, OwnEpsilon, Regime};
-use epsiloscope_format::{Mode, escaped};
+use epsiloscope_format::Mode;
 
+use crate::escape::shown;
 use crate::number::{grouped, magnitude, percent, power};
 
 /// Writes the search spaces of one or several runs for people to read; of several steps, notes to the last.
@@ -37,8 +38,8 @@ pub fn verdict_sentence(estimate: &Estimate) -> String {
         power(lower),
         power(upper),
         estimate.decades(),
-        escaped(&estimate.lower.tensor),
-        escaped(&estimate.upper.tensor),
+        shown(&estimate.lower.tensor),
+        shown(&estimate.upper.tensor),
     )
 }
 
@@ -64,14 +65,14 @@ fn search_spaces(estimates: &[Estimate]) -> Table {
     for estimate in estimates {
         let (lower, upper) = estimate.exponents();
         let row = [
-            escaped(&estimate.run),
+            shown(&estimate.run),
             estimate.optimizer.name().to_owned(),
             format!("[{}, {}]", power(lower), power(upper)),
             estimate.decades().to_string(),
             with_error(&estimate.lower.bound),
-            escaped(&estimate.lower.tensor),
+            shown(&estimate.lower.tensor),
             with_error(&estimate.upper.bound),
-            escaped(&estimate.upper.tensor),
+            shown(&estimate.upper.tensor),
             magnitude(estimate.optimizer.default_epsilon()),
         ];
         table.add_row(row.into_iter().chain(has_steps.then(|| estimate.step.to_string())));
@@ -103,7 +104,7 @@ fn notes(estimate: &Estimate) -> Vec<String> {
     let mut notes = bound_notes(estimate);
     notes.extend(estimate.own.map(own_epsilon));
     notes.extend(left_out_notes(estimate));
-    notes.iter().map(|note| format!("{}, {}: {note}", escaped(&estimate.run), estimate.optimizer)).collect()
+    notes.iter().map(|note| format!("{}, {}: {note}", shown(&estimate.run), estimate.optimizer)).collect()
 }
 
 /// What to beware of in the bounds.
@@ -113,7 +114,7 @@ fn bound_notes(estimate: &Estimate) -> Vec<String> {
         if let Some(without) =
             bound.without.filter(|&without| nearest_power(without) != nearest_power(bound.bound.value))
         {
-            let tensor = escaped(&bound.tensor);
+            let tensor = shown(&bound.tensor);
             notes.push(format!("{tensor} alone sets the {side} bound; without it {}.", magnitude(without)));
         }
     }
@@ -121,20 +122,20 @@ fn bound_notes(estimate: &Estimate) -> Vec<String> {
         notes.push(rounding_noise(&estimate.rounding_noise));
     }
     if estimate.mode == Mode::Calibration && estimate.coupled_weight_decay > 0.0 {
-        let (tensor, w) = (escaped(&estimate.lower.tensor), magnitude(estimate.coupled_weight_decay));
+        let (tensor, w) = (shown(&estimate.lower.tensor), magnitude(estimate.coupled_weight_decay));
         notes.push(format!("with frozen weights, L2 of w = {w} keeps {tensor}'s lower bound above w·|p|."));
     }
     notes
 }
 
 fn left_out_notes(estimate: &Estimate) -> Vec<String> {
-    let note = |of: &LeftOut| format!("{} is left out: {}.", escaped(&of.tensor), of.reason);
+    let note = |of: &LeftOut| format!("{} is left out: {}.", shown(&of.tensor), of.reason);
     estimate.left_out.iter().map(note).collect()
 }
 
 /// The sentence about biases that have no gradient but rounding.
 fn rounding_noise(tensors: &[String]) -> String {
-    let named: Vec<String> = tensors.iter().take(3).map(|tensor| escaped(tensor)).collect();
+    let named: Vec<String> = tensors.iter().take(3).map(|tensor| shown(tensor)).collect();
     let others =
         if tensors.len() > named.len() { format!(" and {} more", tensors.len() - named.len()) } else { String::new() };
     let (look, their) = if tensors.len() == 1 { ("looks", "its") } else { ("look", "their") };
@@ -157,7 +158,7 @@ fn bases(estimates: &[&Estimate]) -> Vec<String> {
         }
     }
     let sentence = |(run, rest, optimizers): (&str, String, Vec<&str>)| {
-        format!("{}, {}: {rest}", escaped(run), optimizers.join(", "))
+        format!("{}, {}: {rest}", shown(run), optimizers.join(", "))
     };
     bases.into_iter().map(sentence).collect()
 }
