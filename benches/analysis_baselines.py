@@ -1,4 +1,4 @@
-"""Times `epsiloscope histogram` and `estimate` against what people would ask the same files with, and prints tables.
+"""Times `epsiloscope histogram`, `query` and `estimate` against what people would ask the same files with, and prints tables.
 
 Usage: analysis_baselines.py FOLDER EPSILOSCOPE SHARE, FOLDER being what benches/analysis.rs has written, and a hundredth
 of the runs taken where SHARE is 100. Everything may use two threads. Time is that of the question alone for baselines,
@@ -17,6 +17,7 @@ from pathlib import Path
 THREADS = 2
 N_ROUNDS = 5
 N_RUNS = (10, 100, 200, 1000)
+SUMMARY = "SELECT tensor, count(*) AS n, sum(magnitude) AS s, max(magnitude) AS high FROM {table} GROUP BY tensor"
 BINS = "CAST(floor(40 * log10(magnitude)) AS INTEGER)"
 # The bins that hold the order statistics int(0.02 n) and int(0.98 n) of each tensor, and their extremes over the run.
 BOUNDS = """
@@ -41,6 +42,20 @@ def duckdb_histogram(folder):
     ask = in_duckdb(f"SELECT tensor, {BINS} AS bin, count(*) AS count FROM '{folder}/magnitudes/*.parquet' "
                     "WHERE magnitude > 0 GROUP BY ALL")
     return lambda: int(ask()["count"].sum())
+
+
+def duckdb_summary(folder):
+    ask = in_duckdb(SUMMARY.format(table=f"'{folder}/magnitudes/*.parquet'"))
+    return lambda: int(ask()["n"].sum())
+
+
+def polars_summary(folder):
+    import polars as pl
+
+    magnitude = pl.col("magnitude")
+    summary = pl.scan_parquet(f"{folder}/magnitudes/*.parquet").group_by("tensor").agg(
+        n=pl.len(), s=magnitude.cast(pl.Float64).sum(), high=magnitude.max())
+    return lambda: int(summary.collect(engine="streaming")["n"].sum())
 
 
 def polars_histogram(folder):
@@ -97,7 +112,7 @@ def duckdb_last_bounds(folder):
 
 
 BASELINES = {function.__name__: function
-             for function in (duckdb_histogram, polars_histogram, numpy_histogram, duckdb_bounds, duckdb_last_bounds)}
+             for function in (duckdb_summary, polars_summary, duckdb_histogram, polars_histogram, numpy_histogram, duckdb_bounds, duckdb_last_bounds)}
 
 
 def ask(contender, folder):
@@ -159,11 +174,27 @@ def histogram_of_magnitudes(folder, program):
         return *measured, sum(int(row.split(",")[count]) for row in rows)
 
     names = {"DuckDB": "duckdb_histogram", "polars, streaming": "polars_histogram", "pyarrow, NumPy": "numpy_histogram"}
+    of_magnitudes(ours, names, folder)
+
+
+def of_magnitudes(ours, names, folder):
+    """Times ours against baselines, of which all must count the same magnitudes."""
     baselines = {name: lambda own=own: baseline(own, folder) for name, own in names.items()}
     found = rounds({"epsiloscope": ours, **baselines})
     answers = {measured[3] for times in found.values() for measured in times}
     assert len(answers) == 1, f"not all count the same: {answers}"
     print(f"  {answers.pop()} magnitudes")
+
+
+def summary_in_sql(folder, program):
+    heading("SQL: count, sum and maximum per tensor of a run's recorded magnitudes")
+
+    def ours():
+        *measured, out = run(program, "query", SUMMARY.format(table="magnitudes"), folder, "--format", "csv")
+        _header, *rows = out.decode().splitlines()
+        return *measured, sum(int(row.split(",")[1]) for row in rows)
+
+    of_magnitudes(ours, {"DuckDB": "duckdb_summary", "polars, streaming": "polars_summary"}, folder)
 
 
 def link_runs(root, distinct, n_runs):
@@ -207,4 +238,5 @@ if __name__ == "__main__":
             link_runs(Path(root), [Path(run) for run in distinct], int(n_runs))
         case [folder, program, share]:
             histogram_of_magnitudes(Path(folder) / "sampled", program)
+            summary_in_sql(Path(folder) / "sampled", program)
             estimates_of_runs(Path(folder), program, int(share))

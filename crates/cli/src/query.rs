@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use epsiloscope_analysis::At;
 use epsiloscope_dataset::{Options, Stored};
-use epsiloscope_query::{Answer, Database};
+use epsiloscope_query::{Answer, Database, needs_no_run};
 use epsiloscope_report::{Format, write_frame};
 use indicatif::{ProgressBar, ProgressStyle};
 use polars::prelude::DataFrame;
@@ -26,6 +26,7 @@ Examples:
   epsiloscope query \"SELECT run, search_lower, search_upper FROM estimates WHERE scope = 'run'\" analysis
   epsiloscope query 'SELECT * FROM magnitudes LIMIT 10' runs/mine --format csv
   epsiloscope query -f question.sql runs --format parquet --out answer.parquet
+  epsiloscope query 'SELECT * FROM bins' --format parquet --out bins.parquet
   epsiloscope query --tables runs/mine
   epsiloscope query --ddl duckdb runs | duckdb views.db
 ")]
@@ -34,7 +35,8 @@ pub(crate) struct QueryArgs {
     /// The statement, a SELECT; unless -f, --tables or --ddl says what to answer
     #[arg(value_name = "SQL", required_unless_present_any = ["file", "tables", "ddl"], allow_hyphen_values = true)]
     sql: Option<String>,
-    /// Recorded runs, folders, patterns or URLs of some, - for names on standard input; or a data set that `analyze` made
+    /// Recorded runs, folders, patterns or URLs of some, - for names on standard input; or a data set that `analyze` made.
+    /// The table of bins needs none
     #[arg(value_name = "RUN|ANALYSIS")]
     of: Vec<PathBuf>,
     /// Take the statement from a file, - for standard input
@@ -117,7 +119,7 @@ fn question(args: &QueryArgs) -> anyhow::Result<(Question, Vec<PathBuf>)> {
         }
         (None, sql) => (Question::Statement(sql.clone().unwrap_or_default()), args.of.clone()),
     };
-    if paths.is_empty() {
+    if paths.is_empty() && !matches!(&question, Question::Statement(sql) if needs_no_run(sql)?) {
         bail!("no run: expected some after the statement, or a data set that `epsiloscope analyze` made");
     }
     Ok((question, paths))
@@ -140,13 +142,14 @@ fn open(args: &QueryArgs, paths: &[PathBuf]) -> anyhow::Result<(Option<Database>
         return Ok((Some(Database::of_data_set(Stored::new(root))?), 0));
     }
     let Outcome { results: runs, faults, .. } = runs::open_all(paths);
+    let is_any = paths.is_empty() || !runs.is_empty();
     let all = Options::default().candidates.estimate;
     let options = epsiloscope_analysis::EstimateOptions {
         scopes: all.scopes,
         combinations: all.combinations,
         ..args.whose.options(args.at)
     };
-    Ok(((!runs.is_empty()).then(|| Database::of_runs(runs, options)), faults.len()))
+    Ok((is_any.then(|| Database::of_runs(runs, options)), faults.len()))
 }
 
 /// The answer, if any run could be read, and how many runs could not.

@@ -23,7 +23,10 @@ use crate::source::{Rows, Source};
 use crate::statement::relations;
 
 /// Rows that are aggregated at a time: enough work for all cores, little memory.
-const BATCH_ROWS: u64 = 4 << 20;
+const BATCH_ROWS: u64 = 1 << 20;
+
+/// The table of bins with their edges.
+pub(crate) const BINS: &str = "bins";
 
 /// Tables to ask, and nothing else.
 pub struct Database {
@@ -223,7 +226,7 @@ impl NamedTable {
         let frame = DataFrame::new(bins.len(), columns).expect("columns of one length");
         let schema = frame.schema().clone();
         let source = Source { owner: None, n_rows: bins.len() as u64, rows: Rows::Frame(frame) };
-        Self { name: "bins", schema, sources: vec![Arc::new(source)] }
+        Self { name: BINS, schema, sources: vec![Arc::new(source)] }
     }
 
     fn scan(&self, left_out: &BTreeSet<usize>, limits: &Limits) -> TableScan {

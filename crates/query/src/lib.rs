@@ -31,3 +31,4 @@ mod statement;
 
 pub use database::{Answer, Database};
 pub use error::QueryError;
+pub use statement::needs_no_run;

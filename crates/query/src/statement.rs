@@ -7,6 +7,7 @@ use sqlparser::ast::{ObjectName, Query, Select, SetExpr, Statement, TableFactor,
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserOptions};
 
+use crate::database::BINS;
 use crate::error::{QueryError, one_line};
 
 /// The relations that a statement names, if it only reads.
@@ -34,6 +35,15 @@ pub(crate) fn relations(sql: &str) -> Result<BTreeSet<String>, QueryError> {
         ControlFlow::Break(statement) => Err(QueryError::Writes { statement }),
         ControlFlow::Continue(()) => Ok(reads.relations),
     }
+}
+
+/// Whether a statement asks of nothing but the table of bins, which is the same without any run.
+///
+/// # Errors
+/// [`QueryError::Syntax`] and [`QueryError::Writes`], as when it is asked.
+pub fn needs_no_run(sql: &str) -> Result<bool, QueryError> {
+    let named = relations(sql)?;
+    Ok(!named.is_empty() && named.iter().all(|name| name == BINS))
 }
 
 fn writes(statement: &Statement) -> QueryError {
@@ -94,6 +104,14 @@ mod tests {
         let sql = "WITH a AS (SELECT * FROM runs) SELECT * FROM a JOIN (SELECT bin FROM histograms) h ON true";
         assert_eq!(relations(sql).unwrap().into_iter().collect::<Vec<_>>(), ["a", "histograms", "runs"]);
         assert!(relations("SELECT 1;").unwrap().is_empty());
+    }
+
+    #[test]
+    fn bins_alone_need_no_run() {
+        assert!(needs_no_run("SELECT a.bin FROM bins a JOIN bins b ON a.bin = b.bin + 1").unwrap());
+        for sql in ["SELECT 1", "SELECT * FROM steps", "SELECT * FROM bins JOIN steps ON true"] {
+            assert!(!needs_no_run(sql).unwrap(), "{sql}");
+        }
     }
 
     #[test]
