@@ -64,6 +64,16 @@ fn only_the_analysing_side_reaches_polars() {
 }
 
 #[test]
+fn imports_end_in_files() {
+    for heavy in ["polars", "tch", "clap", "epsiloscope-analysis", "epsiloscope-recorder"] {
+        assert!(!depends("epsiloscope-import", heavy), "{heavy}");
+    }
+    for package in ["epsiloscope-format", "epsiloscope-analysis", "epsiloscope-recorder"] {
+        assert!(!depends(package, "epsiloscope-import"), "{package}");
+    }
+}
+
+#[test]
 fn only_the_store_reaches_object_stores() {
     for package in ["epsiloscope-format", "epsiloscope-analysis", "epsiloscope-report", "epsiloscope-recorder"] {
         assert!(!depends(package, "object_store") && !depends(package, "epsiloscope-store"), "{package}");

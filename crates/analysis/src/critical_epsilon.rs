@@ -10,6 +10,8 @@ use crate::at::At;
 use crate::cursor::Cursor;
 use crate::error::AnalysisError;
 use crate::estimate::{EstimateOptions, Method};
+use crate::from_gradients::{is_asked, visit_from_gradients};
+use crate::kept_ranks::Envelope;
 use crate::replay::{Prerequisites, Replay, not_recorded, segments_in};
 use crate::snapshots::{Snapshot, Taken, holds_any, optimizers_of_quantities};
 use crate::window::epochs;
@@ -41,6 +43,10 @@ pub(crate) enum CriticalEpsilon {
     },
     /// Every element's bin.
     Bins(Histogram),
+    /// What histograms of gradients say.
+    Between(Envelope),
+    /// Nothing: some gradients are not finite, and histograms do not say whose.
+    NotFinite,
 }
 
 impl CriticalEpsilon {
@@ -55,33 +61,36 @@ impl CriticalEpsilon {
 
     pub(crate) fn method(&self) -> Option<Method> {
         match self {
-            Self::Unknown => None,
+            Self::Unknown | Self::NotFinite => None,
             Self::Values { complete: true, .. } => Some(Method::Exact),
             Self::Values { complete: false, .. } => Some(Method::Sample),
             Self::Bins(_) => Some(Method::Bins),
+            Self::Between(_) => Some(Method::Gradient),
         }
     }
 
     /// Finite, non-zero values.
     pub(crate) fn sample_size(&self) -> u64 {
         match self {
-            Self::Unknown => 0,
+            Self::Unknown | Self::NotFinite => 0,
             Self::Values { sorted, .. } => sorted.len() as u64,
             Self::Bins(histogram) => histogram.total(),
+            Self::Between(envelope) => envelope.kept.total(),
         }
     }
 
     pub(crate) fn zeros(&self) -> u64 {
         match self {
-            Self::Unknown => 0,
+            Self::Unknown | Self::NotFinite => 0,
             Self::Values { zeros, .. } => *zeros,
             Self::Bins(histogram) => histogram.zeros(),
+            Self::Between(envelope) => envelope.kept.zeros(),
         }
     }
 
     pub(crate) fn non_finite(&self) -> u64 {
         match self {
-            Self::Unknown => 0,
+            Self::Unknown | Self::NotFinite | Self::Between(_) => 0,
             Self::Values { non_finite, .. } => *non_finite,
             Self::Bins(histogram) => histogram.nan() + histogram.pos_inf() + histogram.neg_inf(),
         }
@@ -95,7 +104,7 @@ impl CriticalEpsilon {
 
 /// Hands over the critical ε of each optimizer asked for after each step asked for, in the order of steps, every
 /// tensor by the most exact method that the run allows: every value, replayed or from a snapshot, else every bin, else
-/// a sample.
+/// a sample; or by the gradients' histograms, if those are asked for or nothing else can be there.
 ///
 /// One pass over the files answers for all steps, and what was handed over is not kept. Of part files that hold no step
 /// asked for, only those of `magnitudes` are opened, and only to replay.
@@ -108,6 +117,9 @@ pub(crate) fn visit_critical_epsilons(
     options: &EstimateOptions,
     mut visit: impl FnMut(&Known) -> Result<(), AnalysisError>,
 ) -> Result<(), AnalysisError> {
+    if is_asked(run.manifest(), options) {
+        return visit_from_gradients(run, options, visit);
+    }
     let plan = Plan::make(run, options)?;
     let mut unknown: BTreeSet<Optimizer> = plan.optimizers.iter().copied().collect();
     let mut pass = Pass::begin(&plan)?;

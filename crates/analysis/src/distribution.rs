@@ -5,10 +5,11 @@
 //! zero is not moved at any ε.
 
 use epsiloscope_format::TensorInfo;
-use epsiloscope_histogram::BinRange;
+use epsiloscope_histogram::{BinRange, Histogram};
 
 use crate::critical_epsilon::CriticalEpsilon;
 use crate::estimate::Method;
+use crate::kept_ranks::Envelope;
 
 /// Critical ε by value.
 pub(crate) struct Distribution<'a> {
@@ -40,6 +41,8 @@ enum Points<'a> {
     Values(&'a [f32]),
     /// Bins in ascending order, each with the number of elements in it and below.
     Bins(Vec<(BinRange, u64)>),
+    /// The same where ranks are kept, and between what they lie.
+    Between(Vec<(BinRange, u64)>, &'a Envelope),
 }
 
 impl<'a> Distribution<'a> {
@@ -97,14 +100,9 @@ impl<'a> Part<'a> {
         let (method, n) = (critical.method()?, critical.sample_size());
         let points = match critical {
             CriticalEpsilon::Values { sorted, .. } => Points::Values(sorted),
-            CriticalEpsilon::Bins(histogram) => {
-                let up_to = |sum: &mut u64, (bin, count): (i32, u64)| {
-                    *sum += count;
-                    Some((BinRange { bin, bins_per_decade: histogram.bins_per_decade() }, *sum))
-                };
-                Points::Bins(histogram.bins().scan(0, up_to).collect())
-            }
-            CriticalEpsilon::Unknown => return None,
+            CriticalEpsilon::Bins(histogram) => Points::Bins(reached(histogram)),
+            CriticalEpsilon::Between(envelope) => Points::Between(reached(&envelope.kept), envelope),
+            CriticalEpsilon::Unknown | CriticalEpsilon::NotFinite => return None,
         };
         let weight = info.numel() as f64 / critical.n_looked_at() as f64;
         (n > 0).then_some(Self { points, method, n, weight })
@@ -119,6 +117,7 @@ impl<'a> Part<'a> {
         let share = |count: u64| count as f64 / self.n as f64;
         let value = share(self.n_below(epsilon));
         let (low, high) = match (&self.points, self.method) {
+            (Points::Between(_, envelope), _) => envelope.share_below(epsilon),
             (Points::Bins(bins), _) => (share(up_to(bins, |bin| bin.upper() <= epsilon)), value),
             (Points::Values(_), Method::Sample) => share_interval(value, self.n, miss),
             (Points::Values(_), _) => (value, value),
@@ -129,16 +128,25 @@ impl<'a> Part<'a> {
     fn n_below(&self, epsilon: f64) -> u64 {
         match &self.points {
             Points::Values(sorted) => sorted.partition_point(|&value| f64::from(value) < epsilon) as u64,
-            Points::Bins(bins) => up_to(bins, |bin| bin.lower() < epsilon),
+            Points::Bins(bins) | Points::Between(bins, _) => up_to(bins, |bin| bin.lower() < epsilon),
         }
     }
 
     fn n_up_to(&self, value: f64) -> u64 {
         match &self.points {
             Points::Values(sorted) => sorted.partition_point(|&found| f64::from(found) <= value) as u64,
-            Points::Bins(bins) => up_to(bins, |bin| bin.middle() <= value),
+            Points::Bins(bins) | Points::Between(bins, _) => up_to(bins, |bin| bin.middle() <= value),
         }
     }
+}
+
+/// Bins with the number of elements in them and below.
+fn reached(histogram: &Histogram) -> Vec<(BinRange, u64)> {
+    let up_to = |sum: &mut u64, (bin, count): (i32, u64)| {
+        *sum += count;
+        Some((BinRange { bin, bins_per_decade: histogram.bins_per_decade() }, *sum))
+    };
+    histogram.bins().scan(0, up_to).collect()
 }
 
 /// Elements in the leading bins of which something holds.
@@ -170,7 +178,6 @@ fn share_interval(found: f64, n: u64, miss: f64) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use epsiloscope_histogram::Histogram;
     use proptest::prelude::*;
 
     use super::*;

@@ -12,6 +12,7 @@
 //! | `exact` | every element's gradients, replayed, or its critical ε as recorded | none |
 //! | `bins` | every element's critical ε, binned while recording | within one bin, a factor of 10^(1/40) = 1.06 |
 //! | `sample` | a sample's gradients, replayed | confidence interval |
+//! | `gradient` | histograms of the gradients, step by step | between what they allow, which is wide: as if every element kept its rank among its tensor's |
 //!
 //! Half decades are bin edges (40 bins per decade is even), so the powers of ten that come out of bins are the exact
 //! ones.
@@ -44,6 +45,9 @@ pub struct EstimateOptions {
     pub beta1: Option<f64>,
     /// Decay rate of their second moments; `None` for the one the run was recorded with, or 0.999.
     pub beta2: Option<f64>,
+    /// What critical ε are read off; `None` for what was recorded of them or can be replayed, and for the gradients'
+    /// histograms only of runs that were imported and can hold nothing else.
+    pub read_from: Option<ReadFrom>,
     /// After which steps.
     pub at: At,
     /// Over which tensors: [`Estimate::spaces`] has all of these.
@@ -69,6 +73,7 @@ impl Default for EstimateOptions {
             all_required: false,
             beta1: None,
             beta2: None,
+            read_from: None,
             at: At::Last,
             scopes: vec![Scope::Run],
             combinations: vec![Combination::Extremes],
@@ -95,6 +100,15 @@ impl EstimateOptions {
     }
 }
 
+/// What critical ε are read off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// Moments, as recorded or replayed.
+    Moments,
+    /// Histograms of the gradients of every step, which say nothing of single elements.
+    Gradients,
+}
+
 /// How the critical ε of a tensor's elements is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
@@ -104,6 +118,8 @@ pub enum Method {
     Bins,
     /// A sample of the elements, as values.
     Sample,
+    /// Every element's gradient by bin, but not whose it is: as if each kept its rank among its tensor's at every step.
+    Gradient,
 }
 
 impl Method {
@@ -113,6 +129,7 @@ impl Method {
             Self::Exact => "exact",
             Self::Bins => "bins",
             Self::Sample => "sample",
+            Self::Gradient => "gradient",
         }
     }
 }
@@ -122,9 +139,9 @@ impl Method {
 pub struct Bound {
     /// Its value; for bins the geometric middle of the one that holds it.
     pub value: f64,
-    /// It is no smaller than this; `None` if the sample is too small to tell.
+    /// It is no smaller than this; `None` if the sample is too small to tell, or histograms of gradients do not tell.
     pub low: Option<f64>,
-    /// It is no greater than this; `None` if the sample is too small to tell.
+    /// It is no greater than this; `None` likewise.
     pub high: Option<f64>,
     /// Between which values it falls in resamples of a sample, with the stated confidence each time; the value itself
     /// where every element is known exactly, `None` where it is known by bin alone. Bins are not resampled.

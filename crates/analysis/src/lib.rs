@@ -31,10 +31,12 @@ pub mod effects;
 mod error;
 pub mod estimate;
 pub mod estimate_tables;
+mod from_gradients;
 pub mod grouping;
 pub mod histogram_tables;
 pub mod histograms;
 pub mod inspect;
+mod kept_ranks;
 mod order_statistics;
 mod pooled;
 mod replay;
@@ -58,7 +60,8 @@ pub use drift::drift;
 pub use effects::{CandidateOptions, Candidates, Regime, candidates};
 pub use error::AnalysisError;
 pub use estimate::{
-    Bound, CombinedBound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, SearchSpace, TensorEstimate, estimate,
+    Bound, CombinedBound, Estimate, EstimateOptions, LeftOut, Method, OwnEpsilon, ReadFrom, SearchSpace,
+    TensorEstimate, estimate,
 };
 pub use grouping::{Grouping, Scope};
 pub use histograms::{HistogramOptions, Origin, ScopeHistogram, histograms};

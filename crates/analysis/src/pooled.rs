@@ -6,13 +6,14 @@
 //! one tensor.
 //!
 //! # Error
-//! An element in a bin may be its least or its greatest float: `low` and `high` come of these. For samples, A(q) − τ·N at
+//! An element in a bin may be its least or its greatest float: `low` and `high` come of these; where only histograms of
+//! gradients are known there are none. For samples, A(q) − τ·N at
 //! the true bound q is a sum of independent terms, one per sampled element, of known weight, which misses its mean by more than
 //! sqrt(2·V·L) + w·L/3 with probability e^-L (Bernstein's inequality; w the greatest weight, V the variance, which is
 //! estimated at the bound, each tensor's count raised by one). Approximate in that V is an estimate alone.
 
-use epsiloscope_histogram::BINS_PER_DECADE;
 use epsiloscope_histogram::bins::{BinRange, bin_of, first_float};
+use epsiloscope_histogram::{BINS_PER_DECADE, Histogram};
 
 use crate::bootstrap::Bits;
 use crate::combination::{Member, bootstrap};
@@ -70,17 +71,20 @@ fn place(bin: i32, place: Place) -> f32 {
 fn part<'a>(member: &Member<'a>, at: Place) -> Part<'a> {
     let values = match member.critical {
         CriticalEpsilon::Values { sorted, .. } => Ordered::Values(sorted),
-        CriticalEpsilon::Unknown => Ordered::Values(&[]),
-        CriticalEpsilon::Bins(histogram) => {
-            let mut reached = 0;
-            let bins = histogram.bins().map(|(bin, count)| {
-                reached += count;
-                (place(bin, at), reached)
-            });
-            Ordered::Bins(bins.collect())
-        }
+        CriticalEpsilon::Unknown | CriticalEpsilon::NotFinite => Ordered::Values(&[]),
+        CriticalEpsilon::Bins(histogram) => reached(histogram, at),
+        CriticalEpsilon::Between(envelope) => reached(&envelope.kept, at),
     };
     Part { weight: member.estimate.numel as f64 / member.critical.n_looked_at() as f64, values }
+}
+
+fn reached(histogram: &Histogram, at: Place) -> Ordered<'static> {
+    let mut reached = 0;
+    let bins = histogram.bins().map(|(bin, count)| {
+        reached += count;
+        (place(bin, at), reached)
+    });
+    Ordered::Bins(bins.collect())
 }
 
 struct Pool<'a> {
@@ -151,6 +155,8 @@ pub(crate) fn pooled(members: &[&Member<'_>], side: Side, options: &EstimateOpti
         let pool = Pool::of(members.iter(), place);
         pool.least_above(target).map(|value| pool.bound(value))
     };
+    // Elements of other tensors may lie anywhere between what their histograms allow.
+    let is_open = members.iter().any(|member| member.estimate.method == Method::Gradient);
     let setting = most_in_bin(&pool, value);
     let mut others = Pool::of(members.iter().take(setting), Place::Middle);
     others.parts.extend(Pool::of(members.iter().skip(setting + 1), Place::Middle).parts);
@@ -158,8 +164,8 @@ pub(crate) fn pooled(members: &[&Member<'_>], side: Side, options: &EstimateOpti
     Some(CombinedBound {
         bound: Bound {
             value,
-            low: if target < error { None } else { reached(Place::First, target - error) },
-            high: reached(Place::Last, target + error),
+            low: if is_open || target < error { None } else { reached(Place::First, target - error) },
+            high: if is_open { None } else { reached(Place::Last, target + error) },
             bootstrap: bootstrap(members, value, options.confidence, |index| {
                 resampled(members, &pool, share, Bits::new(options.seed, [u64::MAX, index as u64]))
                     .map(|value| pool.bound(value))

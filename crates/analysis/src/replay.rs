@@ -216,7 +216,7 @@ impl<'a> Prerequisites<'a> {
 }
 
 /// Steps that the optimizer skipped.
-fn overflowed_steps(run: &Run) -> Result<BTreeSet<i64>, FormatError> {
+pub(crate) fn overflowed_steps(run: &Run) -> Result<BTreeSet<i64>, FormatError> {
     let mut overflowed = BTreeSet::new();
     for batch in run.steps() {
         let batch = batch?;

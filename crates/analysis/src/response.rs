@@ -31,7 +31,7 @@ pub struct Response {
     /// Every part of every scope of whose elements something is known.
     pub parts: Vec<ResponsePart>,
     /// Of the run's elements the share below each edge, from the first edge on, and where it lies; empty unless some
-    /// tensor was sampled, for nothing else has an error at an edge.
+    /// tensor was sampled or only its gradients' histograms are known, for nothing else has an error at an edge.
     pub sampled_shares: Vec<(i32, Share)>,
 }
 
@@ -92,8 +92,9 @@ fn response(manifest: &Manifest, options: &CandidateOptions, known: &Known, esti
 impl CriticalCounts {
     fn of(numel: u64, critical: &CriticalEpsilon) -> Option<Self> {
         let histogram = match critical {
-            CriticalEpsilon::Unknown => return None,
+            CriticalEpsilon::Unknown | CriticalEpsilon::NotFinite => return None,
             CriticalEpsilon::Bins(histogram) => histogram.clone(),
+            CriticalEpsilon::Between(envelope) => envelope.kept.clone(),
             CriticalEpsilon::Values { sorted, zeros, non_finite, .. } => {
                 let mut counter = Counter::new();
                 counter.count(sorted);
@@ -112,7 +113,7 @@ fn sampled_shares(
     estimate: &Estimate,
     tensors: &[Option<CriticalCounts>],
 ) -> Vec<(i32, Share)> {
-    if !tensors.iter().flatten().any(|counts| counts.method == Method::Sample) {
+    if !tensors.iter().flatten().any(|counts| matches!(counts.method, Method::Sample | Method::Gradient)) {
         return Vec::new();
     }
     let bins = || tensors.iter().flatten().flat_map(|counts| counts.histogram.bins().map(|(bin, _)| bin));

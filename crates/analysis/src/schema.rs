@@ -241,7 +241,7 @@ fn estimates() -> Vec<Column> {
         whole("sample_size", "values that were ordered"),
         whole("zeros", "values that are exactly 0, left out as the paper does"),
         whole("non_finite", "values that are infinite or not a number, left out"),
-        text("method", "the least exact of the tensors' methods: `exact`, `bins` or `sample`"),
+        text("method", "the least exact of the tensors' methods: `exact`, `bins`, `sample` or `gradient`"),
         number("percentile", "p, the share of a tensor's elements below its upper bound"),
         number("confidence", "probability with which all intervals of a sample hold"),
         number("beta1", "decay rate of the first moment"),

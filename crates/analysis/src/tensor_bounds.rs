@@ -5,6 +5,7 @@ use epsiloscope_histogram::{BinRange, Histogram};
 use crate::bootstrap::{Bits, percentile_interval};
 use crate::critical_epsilon::CriticalEpsilon;
 use crate::estimate::{Bound, EstimateOptions};
+use crate::kept_ranks::Reach;
 use crate::order_statistics::{confidence_ranks, indices};
 
 /// One of a tensor's two bounds.
@@ -44,6 +45,7 @@ pub(crate) fn tensor_bounds(
     let n = critical.sample_size() as usize;
     match critical {
         CriticalEpsilon::Unknown => return Err("not recorded"),
+        CriticalEpsilon::NotFinite => return Err("some gradients are not finite, and histograms do not say whose"),
         _ if n == 0 && critical.non_finite() > 0 => return Err("no finite non-zero gradient"),
         _ if n == 0 => return Err("every gradient is zero"),
         _ => {}
@@ -52,7 +54,11 @@ pub(crate) fn tensor_bounds(
     let ranks = [(Side::Lower, lower), (Side::Upper, upper)];
     let mut replicates = Vec::new();
     let bounds = match critical {
-        CriticalEpsilon::Unknown => unreachable!("nothing known has no bounds"),
+        CriticalEpsilon::Unknown | CriticalEpsilon::NotFinite => unreachable!("nothing known has no bounds"),
+        CriticalEpsilon::Between(envelope) => {
+            let reaches = envelope.bounds(options.percentile).expect("some rank is not zero");
+            reaches.map(|Reach { value, low, high }| Bound { value, low, high, bootstrap: None })
+        }
         CriticalEpsilon::Bins(histogram) => ranks.map(|(_, rank)| binned(histogram, rank)),
         CriticalEpsilon::Values { sorted, complete: true, .. } => ranks.map(|(_, rank)| exact(sorted[rank])),
         CriticalEpsilon::Values { sorted, complete: false, .. } => {

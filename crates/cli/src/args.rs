@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use epsiloscope_analysis::{At, EstimateOptions};
+use epsiloscope_analysis::{At, EstimateOptions, ReadFrom};
 use epsiloscope_moments::Convention;
 use epsiloscope_report::Format;
 
@@ -17,6 +17,7 @@ use crate::drift::{DriftArgs, SpreadArgs};
 use crate::estimate::EstimateArgs;
 use crate::export::ExportArgs;
 use crate::histogram::HistogramArgs;
+use crate::import::ImportArgs;
 use crate::plot::PlotArgs;
 use crate::query::QueryArgs;
 use crate::report::ReportArgs;
@@ -45,6 +46,7 @@ Examples:
   epsiloscope diff runs/a runs/b                how far two runs lie apart, tensor by tensor
   epsiloscope verify runs/*                     whether runs are sound
   epsiloscope compact runs/mine                 many small part files into few
+  epsiloscope import tensorboard logs --out runs/old   runs of histograms and gradients kept elsewhere
   epsiloscope record train --out runs/mine      train a network and record it
 ";
 
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     Analyze(AnalyzeArgs),
     /// Build gradient magnitude histograms as a table
     Histogram(HistogramArgs),
+    /// Make runs of TensorBoard's histograms, or of gradients kept as npz or safetensors
+    Import(ImportArgs),
     /// Show what a run holds: settings, losses, files, sizes, health of each tensor
     Inspect(InspectArgs),
     /// Write the search space of ε for Optuna, Ray Tune, W&B and others
@@ -127,6 +131,16 @@ pub(crate) struct WhoseArgs {
     /// Decay rate of the second moment [default: as recorded, else 0.999]
     #[arg(long, value_parser = decay_rate, value_name = "RATE")]
     beta2: Option<f64>,
+    /// What critical ε are read off: moments, or gradient, the histograms of gradients alone (docs/import.md)
+    /// [default: gradient for runs imported from histograms, else moments]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    from: Option<From>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum From {
+    Moments,
+    Gradient,
 }
 
 impl WhoseArgs {
@@ -148,6 +162,10 @@ impl WhoseArgs {
             at,
             beta1: self.beta1,
             beta2: self.beta2,
+            read_from: self.from.map(|from| match from {
+                From::Moments => ReadFrom::Moments,
+                From::Gradient => ReadFrom::Gradients,
+            }),
             percentile: self.percentile,
             ..EstimateOptions::default()
         }
@@ -218,7 +236,7 @@ fn percentile(text: &str) -> Result<f64, String> {
     number_in(text, |p| 0.5 < p && p < 1.0, "a number between 0.5 and 1")
 }
 
-fn decay_rate(text: &str) -> Result<f64, String> {
+pub(crate) fn decay_rate(text: &str) -> Result<f64, String> {
     number_in(text, |rate| (0.0..1.0).contains(&rate), "a number from 0 to below 1")
 }
 

@@ -10,6 +10,7 @@ mod drift;
 mod estimate;
 mod export;
 mod histogram;
+mod import;
 mod in_turn;
 mod inspect;
 mod output;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Drift(args) => drift::run(&args),
         Command::Spread(args) => drift::run_spread(&args),
         Command::Histogram(args) => histogram::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),

@@ -84,8 +84,9 @@ pub use error::FormatError;
 pub use escape::escaped;
 pub use lock::has_writer;
 pub use manifest::{
-    Cadence, CriticalEpsilonPolicy, GradientDefinition, Gradients, Losses, MagnitudePolicy, Manifest, Mode,
-    OptimizerSettings, Ranks, Resumption, Software, Status, StepRange, TableTotals, TensorInfo, Totals, now,
+    Cadence, CriticalEpsilonPolicy, GradientDefinition, Gradients, Imported, Losses, MagnitudePolicy, Manifest, Mode,
+    OptimizerSettings, Ranks, Resumption, Software, SourceBins, Status, StepRange, TableTotals, TensorInfo, Totals,
+    now,
 };
 pub use part_reader::Part;
 pub use parts::{PartEntry, digest};

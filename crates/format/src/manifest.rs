@@ -6,6 +6,7 @@ use std::path::Path;
 
 use chrono::{SecondsFormat, Utc};
 use epsiloscope_histogram::BINS_PER_DECADE;
+use epsiloscope_histogram::bins::lower_edge;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FormatError;
@@ -79,6 +80,9 @@ pub struct Manifest {
     pub labels: BTreeMap<String, String>,
     /// Versions of what wrote it.
     pub software: Software,
+    /// Where the gradients come from, if this program did not record them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// What could not be kept, as far as rank 0 knows.
     pub losses: Losses,
     /// Totals of rank 0, once finished.
@@ -366,6 +370,61 @@ impl TensorInfo {
     }
 }
 
+/// What another program wrote down of the gradients, and what became of it here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Imported {
+    /// The kind of files: `tensorboard`, `npz` or `safetensors`.
+    pub from: String,
+    /// Added to the steps that those files count from 0.
+    pub step_offset: i64,
+    /// Whether every optimizer step is known to be there, between the first and the last as well.
+    pub every_step: bool,
+    /// The bins in which the values were counted there; `None` where the values themselves were kept.
+    pub bins: Option<SourceBins>,
+}
+
+/// Bins of another program, wider than ours: `least · growth^k` and their mirror images below zero, k from 0.
+///
+/// Counts in `histograms` are those of these bins, spread evenly, on the logarithmic axis, over ours. What is known of an element
+/// in bin b is [`range`](Self::range). Magnitudes below `least` cannot be told from zeros where they are not negative: `zeros` in
+/// `tensors` counts both; negative ones are counted in the bin below `least`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceBins {
+    /// The least edge above zero.
+    pub least: f64,
+    /// The factor from an edge to the next.
+    pub growth: f64,
+}
+
+impl SourceBins {
+    /// The bins of `add_histogram` of PyTorch and tensorboardX, and of TensorFlow's first histograms.
+    pub const TENSORBOARD: Self = Self { least: 1e-12, growth: 1.1 };
+
+    /// Where the magnitudes that were counted in one of our bins lie for certain, ends included: from edge to edge of the
+    /// source's bins that touch it.
+    ///
+    /// # Examples
+    /// ```
+    /// use epsiloscope_format::SourceBins;
+    ///
+    /// // 1e-3 to 1.059e-3; the source's edges around them are 1.1^217 and 1.1^219 times 1e-12.
+    /// let (low, high) = SourceBins::TENSORBOARD.range(-120);
+    /// assert!(9.5e-4 < low && low <= 1e-3 && 1.059e-3 <= high && high < 1.17e-3);
+    /// assert_eq!(SourceBins::TENSORBOARD.range(-481).0, 0.0);
+    /// ```
+    pub fn range(self, bin: i32) -> (f64, f64) {
+        // Our edges meet the source's at its least alone; rounding there makes no difference.
+        const SLACK: f64 = 1e-9;
+        let place = |edge: f64| (edge / self.least).ln() / self.growth.ln();
+        let edge = |k: f64| self.least * self.growth.powf(k);
+        let (low, high) = (place(lower_edge(bin, BINS_PER_DECADE)), place(lower_edge(bin + 1, BINS_PER_DECADE)));
+        let low = (low + SLACK).floor();
+        (if low < 0.0 { 0.0 } else { edge(low) }, edge((high - SLACK).ceil().max(0.0)))
+    }
+}
+
 /// Versions of what wrote the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -460,6 +519,7 @@ impl Manifest {
             resumed: Vec::new(),
             labels: BTreeMap::new(),
             software: Software { epsiloscope: env!("CARGO_PKG_VERSION").to_owned(), framework },
+            imported: None,
             losses: Losses::default(),
             totals: None,
         }
@@ -530,6 +590,11 @@ impl Manifest {
             if let Some(found) = tensor.contradiction() {
                 return field("tensors", format!("{:?} {found}", tensor.name), "elements that a tensor can have");
             }
+        }
+        if let Some(bins) = self.imported.as_ref().and_then(|imported| imported.bins)
+            && bins != SourceBins::TENSORBOARD
+        {
+            return field("imported.bins", format!("{bins:?}"), "edges at 1e-12·1.1^k");
         }
         if MAX_RANKS < self.ranks.world_size {
             return field("world_size", self.ranks.world_size.to_string(), "at most 65536");

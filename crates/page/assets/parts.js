@@ -76,12 +76,12 @@ function partRow(answer, part, scope) {
 }
 
 function knownText(part) {
-  const words = { exact: 'every element', bins: 'every element, ±3 %', sample: `sample of ${grouped(part.sample_size)}` };
+  const words = { exact: 'every element', bins: 'every element, ±3 %', sample: `sample of ${grouped(part.sample_size)}`, gradient: 'histograms of gradients' };
   return words[part.method];
 }
 
 function boundCell(bound) {
-  const isExact = bound.low === bound.high;
+  const isExact = bound.low !== null && bound.low === bound.high;
   const range = isExact ? null : `between ${magnitude(bound.low)} and ${magnitude(bound.high)}`;
   const cell = element('td', { class: 'number', title: range }, magnitude(bound.value));
   cell.dataset.value = String(bound.value);

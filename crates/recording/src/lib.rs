@@ -21,5 +21,6 @@ pub use description::{DEFAULT_MAGNITUDES, Description, Shard};
 pub use error::{FrameworkError, RecordingError};
 pub use host::HostCounter;
 pub use plan::{Candidate, Plan, Planned};
+pub use sampling::recorded_elements;
 pub use selection::Selection;
 pub use writer::{BackgroundWriter, DROP_PATIENCE, FINISH_PATIENCE, QUEUE_STEPS, Shared, WhenFull};

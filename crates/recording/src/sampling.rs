@@ -7,7 +7,7 @@ use epsiloscope_format::MagnitudePolicy;
 /// The recorded elements of a tensor of `numel` elements, ascending.
 ///
 /// Depends on the policy, the tensor's name and its size alone, so a tensor keeps its sample when others come or go.
-pub(crate) fn recorded_elements(policy: MagnitudePolicy, name: &str, numel: usize) -> Vec<i64> {
+pub fn recorded_elements(policy: MagnitudePolicy, name: &str, numel: usize) -> Vec<i64> {
     let numel = numel as u64;
     match policy {
         MagnitudePolicy::None => Vec::new(),

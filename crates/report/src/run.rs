@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use epsiloscope_format::{
-    Cadence, Gradients, MagnitudePolicy, Manifest, Mode, Resumption, Run, Status, StepRange, Table, TensorInfo, escaped,
+    Cadence, Gradients, Imported, MagnitudePolicy, Manifest, Mode, Resumption, Run, SourceBins, Status, StepRange,
+    Table, TensorInfo, escaped,
 };
 
 use crate::number::{bytes, grouped, magnitude};
@@ -55,6 +56,7 @@ fn described(manifest: &Manifest) -> Vec<(&str, String)> {
         ("cadence", cadence(&manifest.cadence)),
         ("written by", format!("epsiloscope {}, {}", software.epsiloscope, software.framework)),
     ];
+    lines.extend(manifest.imported.iter().map(|imported| ("imported", self::imported(imported))));
     if manifest.ranks.world_size > 1 {
         let who = match manifest.ranks.gradients {
             Gradients::Replicated => "with the same gradients: one records",
@@ -63,6 +65,24 @@ fn described(manifest: &Manifest) -> Vec<(&str, String)> {
         lines.push(("ranks", format!("{}, {who}", manifest.ranks.world_size)));
     }
     lines
+}
+
+/// Where from, and what that leaves open.
+fn imported(imported: &Imported) -> String {
+    let steps = match (imported.bins, imported.every_step) {
+        (_, true) => ", every optimizer step",
+        (Some(_), false) => ", perhaps not every optimizer step",
+        (None, false) => ", not every optimizer step",
+    };
+    let offset = if imported.step_offset == 0 { String::new() } else { ", where steps count from 0".to_owned() };
+    let bins = imported.bins.map_or(String::new(), |bins| {
+        let SourceBins { least, growth } = bins;
+        format!(
+            "; counted there in bins from {} on, each {growth} times the one before, and spread over ours",
+            magnitude(least)
+        )
+    });
+    format!("from {}{offset}{steps}{bins}", imported.from)
 }
 
 /// What should be there and is not, and what is there and should not be.

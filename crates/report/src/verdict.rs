@@ -118,6 +118,9 @@ fn bound_notes(estimate: &Estimate) -> Vec<String> {
             notes.push(format!("{tensor} alone sets the {side} bound; without it {}.", magnitude(without)));
         }
     }
+    if [&estimate.lower, &estimate.upper].iter().any(|bound| bound.method == Method::Gradient) {
+        notes.push(of_gradients(&estimate.upper.bound));
+    }
     if estimate.rounding_noise.contains(&estimate.lower.tensor) {
         notes.push(rounding_noise(&estimate.rounding_noise));
     }
@@ -131,6 +134,19 @@ fn bound_notes(estimate: &Estimate) -> Vec<String> {
 fn left_out_notes(estimate: &Estimate) -> Vec<String> {
     let note = |of: &LeftOut| format!("{} is left out: {}.", shown(&of.tensor), of.reason);
     estimate.left_out.iter().map(note).collect()
+}
+
+/// The sentence about bounds that histograms of gradients alone gave.
+fn of_gradients(upper: &Bound) -> String {
+    let error = match (upper.low, upper.high) {
+        (None, None) => {
+            "whether every optimizer step is there is not known, and then nothing certain follows (docs/import.md)"
+        }
+        _ => "the range beside each holds whatever the elements did",
+    };
+    format!(
+        "histograms of gradients do not say which element had which, so bounds are those of elements that keep their ranks at          every step: the upper one comes close, the lower one lies too low, by a decade or two; {error}."
+    )
 }
 
 /// The sentence about biases that have no gradient but rounding.
@@ -172,8 +188,10 @@ fn basis(estimate: &Estimate) -> String {
         let noun = if tensors == 1 { "tensor" } else { "tensors" };
         (tensors > 0).then(|| format!("{} {how} in {tensors} {noun}", grouped(elements as i64)))
     };
-    let hows = [(Method::Exact, "exact"), (Method::Bins, "in bins"), (Method::Sample, "as a sample")];
-    let parts: Vec<String> = hows.into_iter().filter_map(part).collect();
+    let hows = [(Method::Exact, "exact"), (Method::Bins, "in bins"), (Method::Sample, "as a sample")]
+        .into_iter()
+        .chain([(Method::Gradient, "by histograms of gradients")]);
+    let parts: Vec<String> = hows.filter_map(part).collect();
     let unfinished = if estimate.finished {
         String::new()
     } else {

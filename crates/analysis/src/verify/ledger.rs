@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use epsiloscope_format::{GRADIENT, PartEntry, Rows, Run, TensorBatch};
+use epsiloscope_format::{GRADIENT, PartEntry, Rows, Run, SourceBins, TensorBatch};
 use epsiloscope_histogram::bins::bin_of;
 
 use super::finding::{Findings, Kind};
@@ -40,6 +40,7 @@ struct Bins {
 }
 
 /// A row of `tensors`.
+#[derive(Clone, Copy)]
 struct Summary<'a> {
     source: Source<'a>,
     numel: i64,
@@ -107,6 +108,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn check_step(&self, step: i64, entries: &[(Key, Entry<'a>)], findings: &mut Findings) {
+        let source_bins = self.run.manifest().imported.as_ref().and_then(|imported| imported.bins);
         if let (false, Some(source)) = (self.steps.contains(&step), entries[0].1.source) {
             source
                 .report(findings, Kind::NoStep, Some(step), || (format!("step {step} in steps"), "no row".to_owned()));
@@ -114,7 +116,7 @@ impl<'a> Ledger<'a> {
         for ranks in entries.chunk_by(|((_, a, b, _), _), ((_, c, d, _), _)| (a, b) == (c, d)) {
             let holds_bins = self.run.manifest().histograms_hold(ranks[0].0.2 as usize);
             for (_, entry) in ranks {
-                entry.check(step, holds_bins, findings);
+                entry.check(step, holds_bins, source_bins, findings);
             }
             self.check_elements(ranks, findings);
         }
@@ -153,7 +155,7 @@ impl Entry<'_> {
         known.count = counts.iter().fold(known.count, |sum, &count| sum.saturating_add(count));
     }
 
-    fn check(&self, step: i64, holds_bins: bool, findings: &mut Findings) {
+    fn check(&self, step: i64, holds_bins: bool, source_bins: Option<SourceBins>, findings: &mut Findings) {
         let Some(summary) = &self.summary else {
             if let Some(source) = self.source {
                 let texts = || ("a row of tensors".to_owned(), "none".to_owned());
@@ -169,10 +171,16 @@ impl Entry<'_> {
         } else if nonzero < 0 {
             report(Kind::Counts, (format!("{} elements", summary.numel), summary.apart.to_string()));
         }
-        if let Some(texts) = summary.wrong_extremes(self.bins.filter(|_| holds_bins)) {
+        // What another program counted says nothing of its least magnitude, and of its greatest only where all are finite.
+        let outermost = self.bins.filter(|_| holds_bins);
+        let (summary, is_open) = match (source_bins, outermost) {
+            (Some(source), Some(bins)) => (&summary.within(source, bins), summary.max.is_none()),
+            _ => (summary, false),
+        };
+        if let Some(texts) = summary.wrong_extremes(outermost.filter(|_| source_bins.is_none())) {
             report(Kind::Extremes, texts);
         }
-        if let Some(texts) = summary.wrong_sum_of_squares() {
+        if let Some(texts) = summary.wrong_sum_of_squares().filter(|_| !is_open) {
             report(Kind::SumOfSquares, texts);
         }
     }
@@ -191,6 +199,13 @@ impl<'a> Summary<'a> {
             max: batch.max.iter().nth(row).flatten(),
             sum_of_squares: batch.sum_of_squares.value(row),
         }
+    }
+
+    /// The same with the extremes that another program's bins allow where it does not say them.
+    fn within(&self, source: SourceBins, bins: Bins) -> Self {
+        let least = (source.range(bins.first).0 as f32).next_down().max(f32::from_bits(1));
+        let greatest = self.max.unwrap_or(source.range(bins.last).1 as f32);
+        Self { min_nonzero: self.min_nonzero.or(Some(least.min(greatest))), max: Some(greatest), ..*self }
     }
 
     /// Finite values other than zero.
