@@ -15,13 +15,27 @@ are_there='import sys; from importlib.util import find_spec; sys.exit(not all(ma
 if ! "$python" -c "$are_there" "${modules[@]}" 2>/dev/null; then
     "$python" -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 fi
-# What kills recorders at every system call; without it that test says that it was skipped.
-command -v strace >/dev/null || { apt-get install --yes --quiet strace || true; } >/dev/null 2>&1
-# What looks at HTML reports; without it those tests say that they were skipped.
-command -v chromium >/dev/null || { apt-get install --yes --quiet --no-install-recommends chromium fonts-dejavu-core || true; } >/dev/null 2>&1
-# What Spark runs on; without it that test says that it was skipped.
-command -v java >/dev/null || { apt-get install --yes --quiet --no-install-recommends openjdk-17-jre-headless \
-    || apt-get install --yes --quiet --no-install-recommends default-jre-headless || true; } >/dev/null 2>&1
+# Brings Debian packages, the first that can be had of alternatives, for a program that is not there; a new machine knows no
+# packages before it is updated. Without the program its tests say that they were skipped.
+bring() {
+    local program=$1 packages
+    shift
+    command -v "$program" >/dev/null && return
+    for packages in "$@"; do
+        # shellcheck disable=SC2086
+        apt-get install --yes --quiet --no-install-recommends $packages && return
+    done >/dev/null 2>&1
+    return 1
+}
+bring_all() {
+    # What kills recorders at every system call.
+    bring strace strace || return
+    # What looks at HTML reports.
+    bring chromium "chromium fonts-dejavu-core" || return
+    # What Spark runs on.
+    bring java openjdk-17-jre-headless default-jre-headless
+}
+bring_all || { apt-get update --quiet >/dev/null 2>&1 && bring_all; } || true
 # Threads that wait by spinning slow each other down on a busy machine.
 export OMP_WAIT_POLICY=passive
 # Keras otherwise looks for TensorFlow.
