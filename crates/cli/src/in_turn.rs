@@ -112,7 +112,7 @@ mod tests {
             };
             let take = |result| {
                 taken.push(result);
-                let ahead = n_begun.load(Ordering::SeqCst) - (taken.len() - 1);
+                let ahead = n_begun.load(Ordering::SeqCst) - taken.len();
                 if ahead <= AHEAD * n_threads { Ok(()) } else { Err(ahead) }
             };
             assert_eq!(in_turn((0..100).collect(), n_threads, work, take), Ok(()));
