@@ -1,6 +1,6 @@
 //! `epsiloscope inspect`
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use epsiloscope_analysis::{files, scalars, steps, tensor_health};
@@ -10,13 +10,12 @@ use polars::prelude::{IntoLazy, col, lit};
 
 use crate::args::{InspectArgs, View};
 use crate::output;
-use crate::runs::for_each_in_turn;
 
 pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let format = args.format.format;
     output::refuse_binary_terminal(format)?;
     if args.view.is_none() && format == Format::Table {
-        return describe(args);
+        return output::print_texts(&args.runs.runs, description);
     }
     let view = match args.view {
         Some(View::Files) => files,
@@ -27,20 +26,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     output::print_each(&args.runs.runs, format, |run| Ok(view(run)?))
 }
 
-/// Everything about each run, as text.
-fn describe(args: &InspectArgs) -> anyhow::Result<ExitCode> {
-    let mut out = BufWriter::new(std::io::stdout());
-    let mut is_first = true;
-    let status = for_each_in_turn(&args.runs.runs, description, |text| {
-        if !std::mem::take(&mut is_first) {
-            writeln!(out)?;
-        }
-        Ok(out.write_all(text.as_bytes())?)
-    })?;
-    out.flush()?;
-    Ok(status)
-}
-
+/// Everything about a run, as text.
 fn description(run: &Run) -> anyhow::Result<String> {
     let mut text = Vec::new();
     let gaps = Gaps { n_orphans: run.orphans()?.len(), missing_steps: run.missing_steps()? };

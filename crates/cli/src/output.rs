@@ -36,6 +36,23 @@ pub(crate) fn print_each(
     Ok(status)
 }
 
+/// Prints what a question says of each run, with an empty line between two of them, as the answers come.
+pub(crate) fn print_texts(
+    runs: &[PathBuf],
+    question: impl Fn(&Run) -> anyhow::Result<String> + Sync,
+) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout());
+    let mut is_first = true;
+    let status = for_each_in_turn(runs, question, |text| {
+        if !std::mem::take(&mut is_first) {
+            writeln!(out)?;
+        }
+        Ok(out.write_all(text.as_bytes())?)
+    })?;
+    out.flush()?;
+    Ok(status)
+}
+
 /// Prints what a question finds in each run by `write`, all at once, as tables for people are: the first
 /// [`MAX_TABLE_ROWS`], and how many more there are.
 pub(crate) fn print_first<T: Send>(

@@ -1,6 +1,6 @@
 //! `epsiloscope show`
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use epsiloscope_analysis::{At, Window};
@@ -11,7 +11,7 @@ use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
 
 use crate::args::{RunsArg, WhoseArgs};
-use crate::runs::for_each;
+use crate::output;
 use crate::screen::{ScreenArgs, shown, size};
 
 #[derive(clap::Args)]
@@ -73,11 +73,7 @@ pub(crate) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let usual = if std::io::stdout().is_terminal() && height > 1 { height - 1 } else { height };
     let area = Rect::new(0, 0, args.width.unwrap_or(width), args.height.unwrap_or(usual));
     let options = args.looking.options();
-    let outcome = for_each(&args.runs.runs, |run| Ok(picture(run, &glance(run, &options)?, look, area)));
-    let mut out = std::io::stdout().lock();
-    out.write_all(outcome.results.join("\n").as_bytes())?;
-    out.flush()?;
-    Ok(outcome.status)
+    output::print_texts(&args.runs.runs, |run| Ok(picture(run, &glance(run, &options)?, look, area)))
 }
 
 /// A run as lines of text.

@@ -21,8 +21,6 @@ use crate::moments_file::TensorMoments;
 /// The engine for gradients on a device.
 pub(crate) struct DeviceEngine {
     plan: EnginePlan,
-    /// The recorded elements of each tensor; none where all are.
-    elements: Vec<Arc<[i64]>>,
     /// Tensor by tensor, one per optimizer.
     moments: Vec<Vec<DeviceMoments>>,
     counter: DeviceCounter,
@@ -32,13 +30,8 @@ pub(crate) struct DeviceEngine {
 
 impl DeviceEngine {
     pub(crate) fn new(plan: EnginePlan, moments: &[Vec<Moments>], device: Device) -> Self {
-        let elements = plan.tensors.iter().map(|tensor| match &tensor.elements {
-            RecordedElements::Listed(elements) => Arc::clone(elements),
-            RecordedElements::All => Arc::default(),
-        });
         let on_device = |moments: &Vec<Moments>| moments.iter().map(|each| DeviceMoments::new(each, device)).collect();
         Self {
-            elements: elements.collect(),
             moments: moments.iter().map(on_device).collect(),
             counter: DeviceCounter::new(device),
             plan,
@@ -51,10 +44,13 @@ impl DeviceEngine {
         if wanted.gradient {
             let owner = (tensor, self.plan.quantities.gradient);
             let plan = &self.plan.tensors[tensor];
-            if let (RecordedElements::All, Some(all)) = (&plan.elements, plan.recorded()) {
-                self.samples.push((owner, all, gradient.shallow_clone()));
+            match &plan.elements {
+                RecordedElements::Listed(picked) => self.counter.count(owner, &gradient, picked)?,
+                RecordedElements::All => {
+                    self.samples.push((owner, Elements::From(plan.offset), gradient.shallow_clone()));
+                    self.counter.count(owner, &gradient, &Arc::default())?;
+                }
             }
-            self.counter.count(owner, &gradient, &self.elements[tensor])?;
         }
         self.moments[tensor].iter_mut().filter(|_| wanted.moments).try_for_each(|moments| moments.update(&gradient))
     }
