@@ -82,16 +82,16 @@ def language(name, *options, **more):
 
 RATES = ("1e-4", "1e-3", "1e-2", "1e-1")
 CNN = images("cnn", steps=188, calibration_steps=94, rates=RATES, seeds=3)
-VGG11 = images("vgg11", steps=40, calibration_steps=94, rates=RATES, seeds=2)
-LSTM1 = language("lstm-1", "--model", "lstm", "--layers", "1", steps=60, calibration_steps=200, rates=RATES, seeds=3)
-LSTM2 = language("lstm-2", "--model", "lstm", "--layers", "2", steps=40, calibration_steps=200, rates=RATES, seeds=3)
-TRANSFORMER = language("transformer", "--model", "transformer", steps=60, calibration_steps=200, rates=RATES, seeds=3)
+VGG11 = images("vgg11", steps=30, calibration_steps=94, rates=RATES, seeds=2)
+LSTM1 = language("lstm-1", "--model", "lstm", "--layers", "1", steps=60, calibration_steps=200, rates=RATES, seeds=2)
+LSTM2 = language("lstm-2", "--model", "lstm", "--layers", "2", steps=40, calibration_steps=200, rates=RATES, seeds=2)
+TRANSFORMER = language("transformer", "--model", "transformer", steps=60, calibration_steps=200, rates=RATES, seeds=2)
 SEQ2SEQ = Workload(
     name="seq2seq", family="language", options=("--model", "seq2seq", "--batch-size", "32"),
-    metric="test_token_accuracy", goal="maximize", steps=60, calibration_steps=200, rates=RATES, seeds=2,
+    metric="test_token_accuracy", goal="maximize", steps=50, calibration_steps=200, rates=RATES, seeds=2,
 )
 
-FULL = tuple(Experiment(workload, OPTIMIZERS) for workload in (CNN, VGG11, LSTM1, LSTM2, TRANSFORMER, SEQ2SEQ))
+FULL = tuple(Experiment(workload, OPTIMIZERS) for workload in (CNN, TRANSFORMER, LSTM1, VGG11, LSTM2, SEQ2SEQ))
 QUICK = (
     Experiment(replace(CNN, steps=94, rates=RATES[1:], seeds=2), OPTIMIZERS, replays=5),
     Experiment(replace(TRANSFORMER, steps=30, calibration_steps=60, rates=RATES[1:3]), ("adam",), replays=5),
