@@ -217,23 +217,26 @@ mod tests {
         number.log10()
     }
 
-    /// With candidates enough the mean ends beside the least of a quadratic, at an end of the range as well. The method may
-    /// settle too early, in 3 % of searches at most; seeds are fixed, since a share is claimed.
-    #[test]
-    fn converges_on_a_quadratic() {
-        let of = CrossEntropy { population: 40, elite: 0.2, ..CrossEntropy::default() };
+    /// How many of 1000 searches for the least of a quadratic, at an end of the range as well, try nothing within a quarter
+    /// of a decade of it before they settle. Seeds are fixed, since a share is claimed.
+    fn n_misses(of: &CrossEntropy) -> usize {
         let parameters = parameters(&["epsilon:1e-8..1e-1"]);
-        let n_searches = 1000;
-        let misses = (0..n_searches).filter(|&seed| {
+        let is_missed = |seed: &u64| {
             let optimum = -8.0 + 7.0 * (seed % 8) as f64 / 7.0;
-            let tried = searched(&of, &parameters, seed, |values| Some((exponent(&values[0]) - optimum).powi(2)));
-            let (found, n_generations) = of.distributions(&parameters, &tried);
-            assert!(of.has_converged(&parameters, &found) && n_generations <= 20, "seed {seed}: {n_generations}");
-            let Distribution::Normal { mean, .. } = found[0] else { panic!("a normal distribution") };
-            0.25 <= (mean - optimum).abs()
-        });
-        let n_misses = misses.count();
-        assert!(n_misses * 100 <= n_searches as usize * 3, "{n_misses} of {n_searches}");
+            let tried = searched(of, &parameters, *seed, |values| Some((exponent(&values[0]) - optimum).powi(2)));
+            let (found, _) = of.distributions(&parameters, &tried);
+            assert!(of.has_converged(&parameters, &found), "seed {seed}");
+            tried.iter().all(|tried| 0.25 <= (exponent(&tried.values[0]) - optimum).abs())
+        };
+        (0..1000).filter(is_missed).count()
+    }
+
+    /// docs/search.md gives these shares.
+    #[test]
+    fn few_candidates_settle_too_early_now_and_then() {
+        let n_of_few = n_misses(&CrossEntropy::default());
+        let n_of_many = n_misses(&CrossEntropy { population: 40, elite: 0.2, ..CrossEntropy::default() });
+        assert!(n_of_few < 120 && n_of_many <= 1, "{n_of_few} {n_of_many}");
     }
 
     proptest! {
