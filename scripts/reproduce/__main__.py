@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-import judge
 import plan
 import run
 import study
+import tables
 
 
 def arguments(argv):
@@ -28,8 +28,7 @@ def main(argv):
     print(run.told_estimate(run.estimate(chosen, out, asked.jobs)), flush=True)
     if asked.estimate:
         return
-    rows, shifts = study.study(chosen, out, asked.jobs)
-    print(judge.told(rows, shifts))
+    print(tables.told(study.study(chosen, out, asked.jobs)))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,10 @@
-"""What the sweeps say of the bounds: pure functions of their tables, and how these are written."""
+"""What the trials of a sweep say: which points are good, and how soon a search meets one. Pure functions."""
 
-import csv
 import math
 import statistics
-from pathlib import Path
 
 # Ends of a grid and of bounds are powers of ten; what is equal must not differ by a rounding.
 SLACK = 1e-9
-
-
-def bounds(estimates, optimizer):
-    """The estimate after the last step."""
-    rows = [row for row in estimates if row["optimizer"] == optimizer and row["scope"] == "run"]
-    return max(rows, key=lambda row: row["step"])
 
 
 def points(trials, goal):
@@ -74,31 +66,27 @@ def t_95(degrees):
     return z + sum(term / degrees ** (power + 1) for power, term in enumerate(terms))
 
 
-def shifts(workload, estimates, fractions):
-    """How far the bounds of shortened calibrations lie from the whole one's."""
-    found = []
-    for optimizer in dict.fromkeys(row["optimizer"] for row in estimates):
-        whole = bounds(estimates, optimizer)
-        for share, step in fractions.items():
-            rows = [row for row in estimates if row["optimizer"] == optimizer and row["scope"] == "run" and row["step"] == step]
-            for row in rows:
-                found.append({
-                    "workload": workload, "optimizer": optimizer, "share": share, "step": step,
-                    "lower": row["lower"], "upper": row["upper"],
-                    "lower_shift": decades(whole["lower"], row["lower"]), "upper_shift": decades(whole["upper"], row["upper"]),
-                    "same_space": (row["search_lower"], row["search_upper"]) == (whole["search_lower"], whole["search_upper"]),
-                })
-    return found
-
-
-def decades(low, high):
-    return math.log10(high) - math.log10(low)
+def told_point(workload, optimizer, point):
+    """A point as a row of a table; the values of its seeds in one cell."""
+    values = " ".join("" if value is None else repr(value) for value in point["values"])
+    return {"workload": workload, "optimizer": optimizer, **point, "values": values}
 
 
 def inside(points, found):
     """Points whose ε lies within the search space, ends included."""
     low, high = math.log10(found["search_lower"]) - SLACK, math.log10(found["search_upper"]) + SLACK
     return [point for point in points if low <= math.log10(point["epsilon"]) <= high]
+
+
+def chance_inside(points, found):
+    """The share of all search spaces with as many of the sweep's ε in a row that hold a good point."""
+    epsilons = sorted({point["epsilon"] for point in points})
+    n_inside = len({point["epsilon"] for point in inside(points, found)})
+    if n_inside == 0:
+        return None
+    good = {point["epsilon"] for point in points if point["good"]}
+    spaces = [epsilons[start : start + n_inside] for start in range(len(epsilons) - n_inside + 1)]
+    return statistics.fmean(not good.isdisjoint(space) for space in spaces)
 
 
 def best_value(points, goal):
@@ -111,75 +99,3 @@ def random_count(points):
     """Draws expected until the first good point, without replacement: (N+1)/(G+1) of N points, G of them good."""
     n_good = sum(point["good"] for point in points)
     return (len(points) + 1) / (n_good + 1) if n_good else None
-
-
-def row(experiment, optimizer, found, points, cross_entropy):
-    """One workload and optimizer."""
-    goal = experiment.workload.goal
-    exponents = experiment.exponents(optimizer)
-    wide, width = exponents[-1] - exponents[0], decades(found["search_lower"], found["search_upper"])
-    within = inside(points, found)
-    best = next((point for point in points if point["best"]), None)
-    values = best_value(points, goal), best_value(within, goal)
-    return {
-        "workload": experiment.workload.name,
-        "optimizer": optimizer,
-        "metric": experiment.workload.metric,
-        "seeds": experiment.workload.seeds,
-        "lower": found["lower"],
-        "upper": found["upper"],
-        "search_lower": found["search_lower"],
-        "search_upper": found["search_upper"],
-        "decades": width,
-        "wide_decades": float(wide),
-        "narrowing": wide / width if SLACK < width else None,
-        "best_epsilon": best and best["epsilon"],
-        "best_lr": best and best["lr"],
-        "best_value": best and best["value"],
-        "best_spread": best and best["spread"],
-        "good_points": sum(point["good"] for point in points),
-        "points": len(points),
-        "best_inside": best in within if best else None,
-        "good_inside": any(point["good"] for point in within),
-        "lost": None if None in values else abs(values[0] - values[1]),
-        "random_wide": random_count(points),
-        "random_bounds": random_count(within),
-        "cross_entropy_wide": cross_entropy["wide"],
-        "cross_entropy_bounds": cross_entropy["bounds"],
-    }
-
-
-def write(out, rows, shifts):
-    """Both tables, as CSV."""
-    for name, table in [("table.csv", rows), ("shortened.csv", shifts)]:
-        if table:
-            path = Path(out) / name
-            temporary = path.with_suffix(".tmp")
-            with open(temporary, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, table[0])
-                writer.writeheader()
-                writer.writerows(table)
-            temporary.replace(path)
-
-
-def told(rows, shifts):
-    """Both tables, for people."""
-    columns = ("workload", "optimizer", "search_lower", "search_upper", "decades", "wide_decades", "narrowing", "best_epsilon",
-               "best_lr", "best_value", "good_points", "points", "best_inside", "good_inside", "lost", "random_wide",
-               "random_bounds", "cross_entropy_wide", "cross_entropy_bounds")
-    of_shifts = ("workload", "optimizer", "share", "lower_shift", "upper_shift", "same_space")
-    return f"{aligned(rows, columns)}\n\n{aligned(shifts, of_shifts)}"
-
-
-def aligned(rows, columns):
-    cells = [columns, *([shown(row[column]) for column in columns] for row in rows)]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
-
-
-def shown(value):
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

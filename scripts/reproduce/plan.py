@@ -11,6 +11,10 @@ GRIDS = {
     ("language", False): (-9, -3, 1),
     ("language", True): (-20, -8, 2),
 }
+# How tensors' bounds become one: the paper's, and two that outliers do not move.
+COMBINATIONS = ("extremes", "pooled", "robust")
+# Seeds of calibrations: the first gives the bounds, the others say how far they depend on it.
+CALIBRATIONS = 3
 # How much of an epoch a shortened calibration takes, in twentieths.
 TWENTIETHS = (1, 2, 5, 10, 20)
 

@@ -47,11 +47,11 @@ def key(*parts):
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
 
-def calibrate(workload, out):
+def calibrate(workload, out, seed):
     """A calibration with bins of every element's critical ε at twenty snapshots; one serves all optimizers."""
     settings = (
         *workload.options, "--threads", 1, "--steps", workload.calibration_steps, "--epochs", 1000, "--magnitudes", "none",
-        "--snapshot-elements", "off", "--snapshot-every", workload.snapshot_every(),
+        "--snapshot-elements", "off", "--snapshot-every", workload.snapshot_every(), "--seed", seed,
     )
     folder = out.absolute() / "calibrations" / f"{workload.name}-{key(settings)}"
     if not is_finished(folder):
@@ -66,11 +66,11 @@ def is_finished(folder):
         return False
 
 
-def estimates(calibration):
-    """Search spaces after every snapshot."""
+def estimates(calibration, seed):
+    """Search spaces after every snapshot of the first calibration, and at the end of those that tell the spread."""
     rows = call(
-        "epsiloscope", "estimate", calibration, "--optimizer", ",".join(plan.OPTIMIZERS), "--combination", "extremes",
-        "--at", "all", "--format", "json",
+        "epsiloscope", "estimate", calibration, "--optimizer", ",".join(plan.OPTIMIZERS),
+        "--combination", ",".join(plan.COMBINATIONS), "--at", "last" if seed else "all", "--format", "json",
     )
     return json.loads(rows)
 
@@ -110,16 +110,15 @@ def cross_entropy_counts(experiment, optimizer, points, bounds, out):
     """
     line = "{epsilon} {lr} {value} {good:d}\n"
     text = "".join(line.format(**{**point, "value": "nan" if point["value"] is None else point["value"]}) for point in points)
-    table = out.absolute() / "replays" / f"{experiment.workload.name}-{optimizer}-{key(text)}.txt"
+    table = out.absolute() / "replays" / f"{experiment.workload.name}-{optimizer}-{key(text, str(NEAREST))}.txt"
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(text)
     exponents = experiment.exponents(optimizer)
     wide = (10.0 ** exponents[0], 10.0 ** exponents[-1])
-    ends = {"wide": wide, "bounds": (bounds["search_lower"], bounds["search_upper"])}
-    counts = {}
-    for name, (low, high) in ends.items():
+    counts = []
+    for low, high in (wide, (bounds["search_lower"], bounds["search_upper"])):
         found = [replay(experiment, table, low, high, seed) for seed in range(experiment.replays)] if low < high else [None]
-        counts[name] = median_count(found)
+        counts.append(median_count(found))
     return counts
 
 
@@ -136,9 +135,13 @@ def replay(experiment, table, low, high, seed):
     printed = call(
         "epsiloscope", "search", "--space", f"epsilon:{low!r}..{high!r}:log",
         "--param", f"lr:{','.join(experiment.workload.rates)}", "--run", lookup, "--metric", "metric",
-        f"--{experiment.workload.goal}", "--trials", REPLAYED_POINTS, "--seed", seed, "--out", folder, "--view", "trials", "--format", "json", accepted=(0, 2),
+        f"--{experiment.workload.goal}", "--trials", REPLAYED_POINTS, "--seed", seed, "--out", folder, "--view", "trials",
+        "--format", "json", accepted=(0, 2),
     )
-    for row in json.loads(printed) if printed else []:
+    # What ended with 2 because it could not be made prints no trials either.
+    if not printed:
+        raise SystemExit(f"{folder}: the search ended without trials")
+    for row in json.loads(printed):
         stdout = folder / "trials" / f"{row['point']:05}-seed{seed}" / "stdout"
         if "good=1" in stdout.read_text():
             return row["point"] + 1
@@ -168,7 +171,8 @@ def seconds(experiment, known, jobs):
     trainings = experiment.n_trainings() * (known["rest"] + known["step"] * workload.steps) / jobs
     replays = len(experiment.optimizers) * 2 * experiment.replays * REPLAYED_POINTS * LOOKUP_SECONDS
     # What is binned at snapshots costs little beside the steps.
-    return trainings + known["rest"] + known["step"] * workload.calibration_steps + replays
+    calibrations = plan.CALIBRATIONS * (known["rest"] + known["step"] * workload.calibration_steps)
+    return trainings + calibrations + replays
 
 
 def timed(workload, steps, out):

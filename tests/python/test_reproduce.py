@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,8 @@ import picture  # noqa: E402
 import plan  # noqa: E402
 import run  # noqa: E402
 import study  # noqa: E402
+import tables  # noqa: E402
+import verdict  # noqa: E402
 
 EXPERIMENT = plan.Experiment(plan.images("cnn", steps=3, calibration_steps=40, rates=("1e-3", "1e-2"), seeds=2), ("adam",))
 
@@ -25,9 +28,11 @@ def point(epsilon, lr, value, best=False, good=False):
     return {"epsilon": epsilon, "lr": lr, "value": value, "spread": 0.01, "best": best, "good": best or good}
 
 
-def estimate(step, lower, upper, optimizer="adam"):
+def estimate(step, lower, upper, optimizer="adam", combination="extremes"):
     ends = {"search_lower": float(f"{lower:.0e}"), "search_upper": float(f"{upper:.0e}")}
-    return {"optimizer": optimizer, "scope": "run", "step": step, "lower": lower, "upper": upper, **ends}
+    tensors = {"lower_tensor": "conv.bias", "upper_tensor": "conv.weight"}
+    of = {"optimizer": optimizer, "combination": combination, "scope": "run", "step": step}
+    return {**of, "lower": lower, "upper": upper, **ends, **tensors}
 
 
 def test_grids_are_the_authors_and_thinned_ones_keep_their_ends():
@@ -51,21 +56,37 @@ def test_chosen_are_those_asked_for():
             plan.chosen(plan.FULL, [wrong], None)
 
 
-def test_a_row_by_hand():
+def test_rows_by_hand():
     points = [
         point(1e-8, 1e-3, 0.5), point(1e-5, 1e-3, 0.7), point(1e-3, 1e-3, 0.8, good=True), point(1e-2, 1e-2, 0.82, best=True),
         point(1e-1, 1e-2, None),
     ]
-    counts = {"wide": 7, "bounds": None}
-    row = judge.row(EXPERIMENT, "adam", estimate(40, 1.2e-5, 1.3e-3), points, counts)
-    assert (row["decades"], row["wide_decades"], row["narrowing"]) == (pytest.approx(2), 7, pytest.approx(3.5))
-    assert (row["best_epsilon"], row["best_inside"], row["good_inside"]) == (1e-2, False, True)
+    swept = verdict.swept(EXPERIMENT, "adam", points, 7)
+    # Two good ones of five.
+    assert (swept["wide_decades"], swept["best_epsilon"], swept["good_points"], swept["random_wide"]) == (7, 1e-2, 2, 2)
+    of_seeds = [estimate(40, 1.2e-5, 1.3e-3), estimate(40, 1.2e-6, 1.3e-3), estimate(40, 1.2e-5, 1.2e-5)]
+    row = verdict.bounded(EXPERIMENT, "adam", of_seeds, points, None)
+    assert (row["decades"], row["narrowing"], row["narrowing_high"]) == (pytest.approx(2), pytest.approx(3.5), row["narrowing"])
+    assert row["narrowing_low"] == pytest.approx(7 / 3)
+    assert (row["best_inside"], row["good_inside"], row["lower_tensor"]) == (False, True, "conv.bias")
     assert row["lost"] == pytest.approx(0.02)
-    # Two good ones of five, one of two.
-    assert (row["random_wide"], row["random_bounds"]) == (2, 1.5)
-    assert (row["cross_entropy_wide"], row["cross_entropy_bounds"]) == (7, None)
-    outside = judge.row(EXPERIMENT, "adam", estimate(40, 1e-7, 1.2e-7), points, counts)
-    assert (outside["good_inside"], outside["lost"], outside["random_bounds"], outside["narrowing"]) == (False, None, None, None)
+    # Two ε in a row of five: at 1e-5, 1e-3 and beyond one is good in all but the first pair.
+    assert row["chance_inside"] == pytest.approx(3 / 4) and (row["points_inside"], row["random_bounds"]) == (2, 1.5)
+    outside = verdict.bounded(EXPERIMENT, "adam", [estimate(40, 1e-7, 1.2e-7)], points, None)
+    unknown = ("good_inside", "chance_inside", "lost", "random_bounds", "narrowing", "narrowing_low")
+    assert [outside[column] for column in unknown] == [None] * 6 and outside["points_inside"] == 0
+
+
+def test_a_summary_by_hand():
+    def row(narrowing, good, chance, combination="extremes"):
+        told = {"workload": "cnn", "optimizer": f"o{narrowing}", "combination": combination, "best_inside": good}
+        return {**told, "narrowing": narrowing, "narrowing_low": 1.0, "narrowing_high": 9.0, "good_inside": good, "chance_inside": chance}
+
+    extremes, pooled = verdict.summary([row(2.0, True, 0.5), row(1.5, False, 0.25), row(None, None, None), row(7.0, True, 1.0, "pooled")])
+    assert (extremes["cases"], extremes["worst_narrowing"], extremes["worst_case"]) == (3, 1.5, "cnn, o1.5")
+    assert (extremes["worst_low"], extremes["worst_high"], extremes["median_narrowing"]) == (1.0, 9.0, 1.75)
+    assert (extremes["at_least_twice"], extremes["judged"], extremes["good_inside"], extremes["by_chance"]) == (1, 2, 1, 0.75)
+    assert (pooled["cases"], pooled["good_inside"], pooled["best_narrowing"]) == (1, 1, 7.0)
 
 
 def trials(values):
@@ -116,12 +137,15 @@ def test_draws_expected_are_those_of_every_order():
 
 def test_shortened_calibrations_are_measured_from_the_whole():
     rows = [estimate(2, 1e-6, 1e-3), estimate(20, 1e-5, 1e-2), estimate(40, 1e-5, 1e-1), estimate(40, 1e-9, 1e-8, "adabelief")]
-    found = judge.shifts("cnn", rows, {0.05: 2, 0.5: 20, 1.0: 40})
+    found = verdict.shortened("cnn", rows, {0.05: 2, 0.5: 20, 1.0: 40})
     expected = [("adam", 0.05), ("adam", 0.5), ("adam", 1.0), ("adabelief", 1.0)]
     assert [(row["optimizer"], row["share"]) for row in found] == expected
     moved = [(row["lower_shift"], row["upper_shift"]) for row in found[:3]]
     assert moved == [pytest.approx((-1, -2)), pytest.approx((0, -1)), (0, 0)]
     assert [row["same_space"] for row in found[:3]] == [False, False, True]
+    shortest, half, whole = verdict.moved(found)
+    assert (shortest["cases"], shortest["over_half_a_decade"], shortest["greatest_shift"]) == (1, 1, pytest.approx(2))
+    assert (half["over_half_a_decade"], whole["cases"], whole["over_half_a_decade"], whole["median_shift"]) == (1, 2, 0, 0)
 
 
 def test_cells_lie_where_their_values_belong():
@@ -133,8 +157,8 @@ def test_cells_lie_where_their_values_belong():
 
 def test_time_is_told_by_what_a_step_takes():
     known = {"step": 0.5, "rest": 1.0}
-    # 16 points with two seeds, of three steps each, on two cores; a calibration of 40; two times 20 searches of 60 points.
-    assert run.seconds(EXPERIMENT, known, 2) == pytest.approx(16 * 2 * 2.5 / 2 + 21 + 40 * 60 * run.LOOKUP_SECONDS)
+    # 16 points with two seeds, of three steps each, on two cores; three calibrations of 40; two times 20 searches of 60 points.
+    assert run.seconds(EXPERIMENT, known, 2) == pytest.approx(16 * 2 * 2.5 / 2 + 3 * 21 + 40 * 60 * run.LOOKUP_SECONDS)
     assert "in all" in run.told_estimate({"cnn": 61.0}) and "1.0 min" in run.told_estimate({"cnn": 61.0})
 
 
@@ -155,15 +179,23 @@ def test_a_slice_from_end_to_end_and_again(tmp_path, monkeypatch):
     trials = log.read_text()
     # Three exponents and two rates, twice each.
     assert len(trials.splitlines()) == 1 + 12
-    (row,) = csv.DictReader((tmp_path / "table.csv").open())
-    assert (row["workload"], row["optimizer"], row["points"]) == ("cnn", "adam", "6")
-    assert 0 < float(row["best_value"]) <= 1 and float(row["search_lower"]) < float(row["search_upper"])
-    assert (tmp_path / "heat-maps/cnn-adam.svg").read_text().startswith("<?xml")
-    shares = [row["share"] for row in csv.DictReader((tmp_path / "shortened.csv").open()) if row["optimizer"] == "adam"]
-    assert shares == ["0.05", "0.1", "0.25", "0.5", "1.0"]
+    read = lambda name: list(csv.DictReader((tmp_path / f"{name}.csv").open()))
+    (row,) = read("sweeps")
+    assert (row["workload"], row["optimizer"], row["points"]) == ("cnn", "adam", "6") and 0 < float(row["best_value"]) <= 1
+    bounds = read("bounds")
+    assert [row["combination"] for row in bounds] == list(plan.COMBINATIONS)
+    for row in bounds:
+        assert float(row["search_lower"]) < float(row["search_upper"]) and row["lower_tensor"].startswith(("conv", "linear", "fc"))
+        assert float(row["narrowing_low"]) <= float(row["narrowing"]) <= float(row["narrowing_high"])
+    values = [[float(value) for value in row["values"].split()] for row in read("points")]
+    assert sorted(itertools.chain(*values)) == sorted(json.loads(line)["entry"]["trial"]["outcome"]["value"] for line in trials.splitlines()[1:])
+    assert (tmp_path / "heat-maps/cnn.svg").read_text().startswith("<?xml")
+    shortened = read("shortened")
+    shares = [row["share"] for row in shortened if (row["optimizer"], row["combination"]) == ("adam", "robust")]
+    assert shares == ["0.05", "0.1", "0.25", "0.5", "1.0"] and len(shortened) == 5 * 4 * 3
     # Nothing is done twice, and the same is found.
     assert study.study([experiment], tmp_path, 2) == first and log.read_text() == trials
-    assert "cnn" in judge.told(*first)
+    assert all(text in tables.told(first) for text in ("sweeps\n", "bounds\n", "extremes", "over_half_a_decade"))
 
 
 def test_what_is_not_in_the_plan_is_told():
