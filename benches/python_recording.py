@@ -121,6 +121,13 @@ class CriticalEpsilon(Recorded):
     options = {"critical_epsilon_every_step": True}
 
 
+class Read(Training):
+    """The physical limit: every gradient is read once, by `sum`."""
+
+    def watch(self):
+        self.last = [parameter.grad.sum() for parameter in self.model.parameters()]
+
+
 class Watched(Training):
     """As experiment trackers watch gradients: 64 linear bins between least and greatest, read tensor by tensor."""
 
@@ -147,7 +154,7 @@ class TensorBoard(Training):
         self.writer.close()
 
 
-WAYS = [Training, Recorded, Histograms, CriticalEpsilon, Watched, TensorBoard]
+WAYS = [Training, Recorded, Histograms, CriticalEpsilon, Read, Watched, TensorBoard]
 
 
 def measure(make, batch, folder, n_rounds, n_steps):
