@@ -15,6 +15,7 @@ are_there='import sys; from importlib.util import find_spec; sys.exit(not all(ma
 if ! "$python" -c "$are_there" "${modules[@]}" 2>/dev/null; then
     "$python" -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 fi
+scripts/search_tools.sh
 # Brings Debian packages, the first that can be had of alternatives, for a program that is not there; a new machine knows no
 # packages before it is updated. Without the program its tests say that they were skipped.
 bring() {

@@ -30,9 +30,9 @@ def module(tool, *options):
     return defined
 
 
-def check(draws, bounds):
+def check(draws, bounds, n_draws=N_DRAWS):
     lower, upper = bounds
-    assert len(draws) >= N_DRAWS
+    assert len(draws) >= n_draws
     slack = 1e-12  # what a logarithm and its inverse may cost
     assert all(lower * (1 - slack) <= draw <= upper * (1 + slack) for draw in draws)
     places = sorted(math.log(draw / lower) / math.log(upper / lower) for draw in draws)
@@ -112,6 +112,37 @@ def test_keras_tuner(bounds, monkeypatch):
     (parameter,) = parameters.space
     assert (parameter.min_value, parameter.max_value, parameter.sampling) == (*bounds, "log")
     check([parameter.random_sample(seed) for seed in range(N_DRAWS)], bounds)
+
+
+def loaded(tool, parameter, n_draws, tmp_path):
+    """What a tool with an environment of its own makes of an export."""
+    environment = ROOT / ".venv" / "tools" / tool
+    if not (environment / "ready").is_file():
+        log = environment.with_suffix(".log")
+        said = log.read_text().splitlines() if log.is_file() else []
+        pytest.skip(f"no {tool}: {said[-1] if said else 'scripts/search_tools.sh brings it'}")
+    path = tmp_path / "export"
+    path.write_text(exported(tool, "--bounds", "exact", "--param", parameter))
+    command = [environment / "bin" / "python", "-I", ROOT / "tests/python/draws.py", tool, path, parameter, n_draws, tmp_path]
+    done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# SMAC and Hydra run a training, of a few milliseconds, for every draw.
+N_DRAWN = {"wandb": N_DRAWS, "nni": N_DRAWS, "smac": 60, "hydra": 24}
+
+
+@pytest.mark.parametrize("tool", N_DRAWN)
+def test_tools_in_environments_of_their_own(tool, bounds, tmp_path):
+    found = loaded(tool, "optimizer.eps", N_DRAWN[tool], tmp_path)
+    # ConfigSpace, which is SMAC's, keeps nine digits.
+    assert found["ends"] == (pytest.approx(bounds, rel=1e-8) if tool == "smac" else list(bounds))
+    check(found["draws"], found["ends"], N_DRAWN[tool])
+
+
+def test_katib(bounds, tmp_path):
+    assert loaded("katib", "optimizer.eps", 0, tmp_path)["ends"] == list(bounds)
 
 
 @pytest.mark.parametrize("tool", ["wandb", "hydra", "katib"])

@@ -23,7 +23,7 @@ Examples:
   epsiloscope export runs/mine --to json --bounds exact     the bounds as they are, not as powers of ten
   epsiloscope export runs/seed-* --to ray                   what covers the search spaces of all these runs
   epsiloscope export runs/mine --to keras-tuner --optimizer keras-adam
-  epsiloscope export runs/mine --to hydra --param optimizer.eps
+  epsiloscope export runs/mine --to hydra --param optimizer.eps > conf/space/eps.yaml    for train.py -m +space=eps
 
 The parameter is called as in the optimizer's own package: eps, epsilon in Keras, eps_root in Optax.
 ")]

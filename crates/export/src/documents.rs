@@ -57,22 +57,24 @@ parameters:
     )
 }
 
-/// The Optuna sweeper; that of Nevergrad reads the same parameters.
+/// For the Optuna sweeper, as a file of any group of an application's configuration: its header and the sweeper's absolute
+/// name say that it is of the whole configuration, wherever it lies.
 pub(crate) fn hydra(space: &SearchSpace) -> String {
     let (name, lower, upper) = parts(space);
-    commented(
+    let document = commented(
         space,
         &format!(
             "\
 defaults:
-  - override hydra/sweeper: optuna
+  - override /hydra/sweeper: optuna
 hydra:
   sweeper:
     params:
       {name}: tag(log, interval({lower}, {upper}))
 "
         ),
-    )
+    );
+    format!("# @package _global_\n{document}")
 }
 
 /// What stands under `spec` of an Experiment; Katib takes numbers as text.

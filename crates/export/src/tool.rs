@@ -16,7 +16,7 @@ pub enum Tool {
     Ray,
     /// A sweep of Weights & Biases, YAML.
     Wandb,
-    /// Hydra with its Optuna or Nevergrad sweeper, YAML.
+    /// Hydra with its Optuna sweeper, YAML.
     Hydra,
     /// `ConfigSpace`, JSON.
     ConfigSpace,
