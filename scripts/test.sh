@@ -10,7 +10,7 @@ eval "$(scripts/libtorch.sh)"
 python=.venv/bin/python
 [[ -x $python ]] || python3 -m venv .venv
 # Looked for, not imported: some take seconds.
-modules=(accelerate adabelief_pytorch ax boto3 ConfigSpace datafusion duckdb hyperopt keras_tuner lightning matplotlib moto.server nevergrad numpy optuna pandas playwright polars pyarrow pyspark pytest ray safetensors scipy tensorboard tensorboardX torch torch_optimizer transformers)
+modules=(accelerate adabelief_pytorch ax boto3 ConfigSpace datafusion duckdb hyperopt IPython keras_tuner lightning matplotlib moto.server nevergrad numpy optuna pandas playwright polars pyarrow pyspark pytest ray safetensors scipy tensorboard tensorboardX torch torch_optimizer transformers)
 are_there='import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))'
 if ! "$python" -c "$are_there" "${modules[@]}" 2>/dev/null; then
     "$python" -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt

@@ -55,6 +55,20 @@ fn recorders_share_what_knows_no_framework() {
     assert!(!depends("epsiloscope-recorder", "pyo3") && !depends("epsiloscope-recording", "pyo3"));
 }
 
+/// Results are asked as on the command line, by the same crates, and without it.
+#[test]
+fn python_analyses_without_the_command_line() {
+    for package in ["epsiloscope-batch", "epsiloscope-report", "epsiloscope-dataset", "epsiloscope-store"] {
+        assert!(depends("epsiloscope-python", package), "{package}");
+    }
+    for heavy in ["clap", "epsiloscope", "epsiloscope-query", "epsiloscope-search"] {
+        assert!(!depends("epsiloscope-python", heavy), "{heavy}");
+    }
+    for heavy in ["polars", "clap", "object_store", "epsiloscope-store", "epsiloscope-analysis"] {
+        assert!(!depends("epsiloscope-batch", heavy), "{heavy}");
+    }
+}
+
 #[test]
 fn only_the_analysing_side_reaches_polars() {
     for package in ["epsiloscope-format", "epsiloscope-recorder", "epsiloscope-trainer"] {

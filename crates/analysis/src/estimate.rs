@@ -86,6 +86,18 @@ impl Default for EstimateOptions {
 }
 
 impl EstimateOptions {
+    /// For the optimizers named, each once and none to be left out; for the usual ones if none is.
+    pub fn of_optimizers(named: &[Convention]) -> Self {
+        let usual = Self::default();
+        if named.is_empty() {
+            return usual;
+        }
+        let mut optimizers = named.to_vec();
+        optimizers.sort_unstable_by_key(|convention| convention.index());
+        optimizers.dedup_by_key(|convention| convention.index());
+        Self { optimizers, all_required: true, ..usual }
+    }
+
     /// Where an optimizer stands among those asked for.
     pub(crate) fn place(&self, convention: Convention) -> Option<usize> {
         self.optimizers.iter().position(|&asked| asked == convention)
@@ -319,6 +331,12 @@ impl Estimate {
     /// The exponents k of the search space `[10^k_lower, 10^k_upper]`.
     pub fn exponents(&self) -> (i32, i32) {
         (nearest_power(self.lower.bound.value), nearest_power(self.upper.bound.value))
+    }
+
+    /// The ends of the search space, powers of ten.
+    pub fn ends(&self) -> (f64, f64) {
+        let (lower, upper) = self.exponents();
+        (power_of_ten(lower), power_of_ten(upper))
     }
 
     /// The width of the search space in decades.

@@ -9,6 +9,7 @@
 //! - [`mod@response`]: the same of every ε at a bin's edge, tensor by tensor, for who moves ε about.
 //! - [`mod@drift`], [`mod@spread`]: how bounds move along a run, and differ from seed to seed, from [bounds along
 //!   runs](along).
+//! - [`limits`]: which numbers options take.
 //! - [`inspect`]: what a run holds.
 //! - [`mod@diff`]: how far two runs lie apart.
 //! - [`mod@verify`]: whether a run is sound.
@@ -37,6 +38,7 @@ pub mod histogram_tables;
 pub mod histograms;
 pub mod inspect;
 mod kept_ranks;
+pub mod limits;
 mod order_statistics;
 mod pooled;
 mod replay;

@@ -49,13 +49,20 @@ pub fn cadence(run: &Run) -> i64 {
 }
 
 impl Series {
-    /// Of histograms at 40 bins per decade; windows in which no group has any are left out.
+    /// Of histograms with as many bins per decade each, those of one group and window added; windows in which no group has any
+    /// are left out.
     pub fn new(n_groups: usize, placed: impl IntoIterator<Item = Placed>) -> Self {
         let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
+        let mut bins_per_decade = BINS_PER_DECADE;
         for (group, window, steps, histogram) in placed {
             let (span, cells) = columns.entry(window).or_insert_with(|| (steps, BTreeMap::new()));
             *span = hull(*span, steps);
-            cells.insert(group, histogram);
+            bins_per_decade = histogram.bins_per_decade();
+            let sum = match cells.remove(&group) {
+                Some(sum) => sum.merged(&histogram),
+                None => histogram,
+            };
+            cells.insert(group, sum);
         }
         let mut groups = vec![Vec::new(); n_groups];
         for (_, cells) in columns.values_mut() {
@@ -63,7 +70,7 @@ impl Series {
                 group.push(cells.remove(&index));
             }
         }
-        Self { bins_per_decade: BINS_PER_DECADE, windows: columns.values().map(|&(span, _)| span).collect(), groups }
+        Self { bins_per_decade, windows: columns.values().map(|&(span, _)| span).collect(), groups }
     }
 
     /// As fine as a number of counts allows: neighbouring windows merge by twos and bins grow wider in turn.

@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use epsiloscope_analysis::{At, EstimateOptions, Window};
-use epsiloscope_dataset::{DataSet, Options, Update};
+use epsiloscope_analysis::{At, Window};
+use epsiloscope_dataset::{DataSet, Options, Update, update_table};
 use epsiloscope_format::escaped;
 use epsiloscope_report::Format;
-use polars::prelude::{DataFrame, PolarsResult, df};
 
 use crate::args::{FormatArg, RunsArg, WhoseArgs};
 use crate::output;
@@ -47,7 +46,7 @@ type Answer = (String, Update);
 pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
     let format = args.format.format;
     output::refuse_binary_terminal(format)?;
-    let options = options(args);
+    let options = Options::new(args.whose.options(args.at), args.window);
     let data_set = DataSet::open(&args.out)?;
     let outcome = for_each(&args.runs.runs, |run| Ok((run.manifest().run.clone(), data_set.update(run, &options)?)));
     let names: Vec<String> = outcome.results.iter().map(|(name, _)| name.clone()).collect();
@@ -59,27 +58,15 @@ pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
             writeln!(out, "{folder}: {}", summary(&outcome.results, outcome.faults.len()))?;
             out.flush()?;
         }
-        _ => output::print(&table(&outcome.results)?, format)?,
+        _ => output::print(&update_table(&outcome.results)?, format)?,
     }
     Ok(outcome.status)
-}
-
-fn options(args: &AnalyzeArgs) -> Options {
-    let usual = Options::default();
-    let mut options = usual.clone();
-    options.candidates.estimate = EstimateOptions {
-        scopes: usual.candidates.estimate.scopes,
-        combinations: usual.candidates.estimate.combinations,
-        ..args.whose.options(args.at)
-    };
-    options.histograms.window = args.window;
-    options
 }
 
 /// `3 runs computed (1204 rows, 88000 bytes), 12 unchanged, 1 not answered, see table faults`
 fn summary(answers: &[Answer], n_faults: usize) -> String {
     let n_unchanged = answers.iter().filter(|(_, update)| *update == Update::Unchanged).count();
-    let (rows, bytes) = answers.iter().map(|(_, update)| size(*update)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let (rows, bytes) = answers.iter().map(|(_, update)| update.size()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     let runs = |n: usize| if n == 1 { "1 run".to_owned() } else { format!("{n} runs") };
     let mut parts = vec![format!("{} computed ({rows} rows, {bytes} bytes)", runs(answers.len() - n_unchanged))];
     parts.push(format!("{n_unchanged} unchanged"));
@@ -87,22 +74,4 @@ fn summary(answers: &[Answer], n_faults: usize) -> String {
         parts.push(format!("{n_faults} not answered, see table faults"));
     }
     parts.join(", ")
-}
-
-fn size(update: Update) -> (u64, u64) {
-    match update {
-        Update::Computed { rows, bytes } => (rows, bytes),
-        Update::Unchanged => (0, 0),
-    }
-}
-
-/// One row per run: what was done, and how much came of it.
-fn table(answers: &[Answer]) -> PolarsResult<DataFrame> {
-    let word = |update: &Update| if *update == Update::Unchanged { "unchanged" } else { "computed" };
-    df![
-        "run" => answers.iter().map(|(run, _)| run.as_str()).collect::<Vec<_>>(),
-        "result" => answers.iter().map(|(_, update)| word(update)).collect::<Vec<_>>(),
-        "rows" => answers.iter().map(|(_, update)| size(*update).0 as i64).collect::<Vec<_>>(),
-        "bytes" => answers.iter().map(|(_, update)| size(*update).1 as i64).collect::<Vec<_>>(),
-    ]
 }

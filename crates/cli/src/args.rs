@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use epsiloscope_analysis::limits::{self, Limit};
 use epsiloscope_analysis::{At, EstimateOptions, ReadFrom};
 use epsiloscope_moments::Convention;
 use epsiloscope_report::Format;
@@ -151,14 +152,7 @@ impl WhoseArgs {
 
     /// Estimates after some steps, everything else as usual.
     pub(crate) fn options(&self, at: At) -> EstimateOptions {
-        let usual = EstimateOptions::default();
-        let optimizers = match self.optimizer.as_slice() {
-            [] => usual.optimizers,
-            asked => distinct(asked, |&convention| convention.index()),
-        };
         EstimateOptions {
-            optimizers,
-            all_required: !self.optimizer.is_empty(),
             at,
             beta1: self.beta1,
             beta2: self.beta2,
@@ -167,7 +161,7 @@ impl WhoseArgs {
                 From::Gradient => ReadFrom::Gradients,
             }),
             percentile: self.percentile,
-            ..EstimateOptions::default()
+            ..EstimateOptions::of_optimizers(&self.optimizer)
         }
     }
 }
@@ -233,21 +227,26 @@ pub(crate) enum View {
 }
 
 fn percentile(text: &str) -> Result<f64, String> {
-    number_in(text, |p| 0.5 < p && p < 1.0, "a number between 0.5 and 1")
+    within(text, limits::PERCENTILE)
 }
 
 pub(crate) fn decay_rate(text: &str) -> Result<f64, String> {
-    number_in(text, |rate| (0.0..1.0).contains(&rate), "a number from 0 to below 1")
+    within(text, limits::DECAY_RATE)
 }
 
 pub(crate) fn confidence(text: &str) -> Result<f64, String> {
-    number_in(text, |share| 0.0 < share && share < 1.0, "a number between 0 and 1")
+    within(text, limits::CONFIDENCE)
 }
 
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
-    number_in(text, |number| 0.0 < number && number.is_finite(), "a number above 0")
+    within(text, limits::POSITIVE)
 }
 
-pub(crate) fn number_in(text: &str, holds: fn(f64) -> bool, expected: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|&number| holds(number)).ok_or_else(|| format!("expected {expected}"))
+pub(crate) fn number_in(text: &str, holds: fn(f64) -> bool, expected: &'static str) -> Result<f64, String> {
+    within(text, Limit::new(holds, expected))
+}
+
+/// What is no number is beyond every limit.
+fn within(text: &str, limit: Limit) -> Result<f64, String> {
+    limit.check(text.parse().unwrap_or(f64::NAN)).map_err(|beyond| beyond.to_string())
 }

@@ -11,7 +11,6 @@ mod estimate;
 mod export;
 mod histogram;
 mod import;
-mod in_turn;
 mod inspect;
 mod output;
 mod plot;

@@ -1,22 +1,16 @@
 //! Several runs, one after another or at once; one that is damaged never stops the others.
 
-use std::any::Any;
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::anyhow;
-use epsiloscope_format::{Run, Storage};
+pub(crate) use epsiloscope_batch::{guarded, message, without_panic_messages};
+use epsiloscope_format::Run;
 use epsiloscope_store::{Found, discover};
 use indicatif::{ProgressBar, ProgressStyle};
-use rayon::prelude::*;
 
-use crate::in_turn::in_turn;
 use crate::{FAULT, PARTIAL};
 
 /// What came of the runs that could be read, in the order in which they were named, what is wrong with the others, and the
@@ -97,13 +91,10 @@ fn answer_in_turn<T: Send>(
         faults.push(line(fault));
     };
     found.faults.into_iter().for_each(|fault| note(&fault.into()));
-    // What a panic has to say is reported with the run's name, once.
-    let outcome = without_panic_messages(|| {
-        let shared = shared_names(&found.runs);
-        // Opened only when its turn comes: a thousand open runs would take memory for nothing.
-        let answer =
-            |storage: Arc<dyn Storage>| guarded(storage.root(), || question(opened(&storage, &shared)?, n_runs));
-        in_turn(found.runs, rayon::current_num_threads(), answer, |answer| {
+    let outcome = epsiloscope_batch::answer_in_turn(
+        found.runs,
+        |run| question(run, n_runs),
+        |answer| {
             progress.inc(1);
             match answer {
                 Ok(answer) => take(answer),
@@ -112,8 +103,8 @@ fn answer_in_turn<T: Send>(
                     Ok(())
                 }
             }
-        })
-    });
+        },
+    );
     progress.finish_and_clear();
     outcome.map(|()| faults)
 }
@@ -125,42 +116,6 @@ pub(crate) fn status(any: bool, n_faults: usize) -> ExitCode {
         (false, _) => ExitCode::from(FAULT),
         (true, _) => ExitCode::from(PARTIAL),
     }
-}
-
-/// Does what catches panics and tells of them itself.
-pub(crate) fn without_panic_messages<T>(work: impl FnOnce() -> T) -> T {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_panic| {}));
-    let result = work();
-    std::panic::set_hook(hook);
-    result
-}
-
-/// A panic in a library is the fault of the one run that brought it about.
-pub(crate) fn guarded<T>(dir: &Path, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let outcome = catch_unwind(AssertUnwindSafe(work));
-    outcome.unwrap_or_else(|panic| Err(anyhow!("{}: internal error: {}", dir.display(), message(&*panic))))
-}
-
-/// The names that several runs have. A run that cannot be read has none; opening it says why.
-fn shared_names(runs: &[Arc<dyn Storage>]) -> BTreeSet<String> {
-    // A lone run shares its name with none; its manifest need not be fetched twice.
-    if runs.len() < 2 {
-        return BTreeSet::new();
-    }
-    let name = |storage: &Arc<dyn Storage>| guarded(storage.root(), || Ok(Run::name_in(&**storage)?)).ok();
-    let mut names: Vec<String> = runs.par_iter().filter_map(name).collect();
-    names.sort_unstable();
-    names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone()).collect()
-}
-
-/// Opens a run. Those that share a name are told apart by their directories.
-fn opened(storage: &Arc<dyn Storage>, shared: &BTreeSet<String>) -> anyhow::Result<Run> {
-    let mut run = Run::open_in(Arc::clone(storage))?;
-    if shared.contains(&run.manifest().run) {
-        run.rename(run.dir().display().to_string());
-    }
-    Ok(run)
 }
 
 /// One line on standard error.
@@ -196,10 +151,4 @@ fn progress_bar(n_runs: usize) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} runs, {eta} left");
     ProgressBar::new(n_runs as u64).with_style(style.unwrap_or_else(|_invalid| ProgressStyle::default_bar()))
-}
-
-/// What a panic says.
-pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown")
 }

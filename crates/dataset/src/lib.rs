@@ -34,4 +34,4 @@ pub use error::DataSetError;
 pub use layout::partition;
 pub use results::Options;
 pub use stored::{Stored, StoredTable};
-pub use update::{DataSet, Update};
+pub use update::{DataSet, Update, update_table};

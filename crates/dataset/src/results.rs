@@ -43,6 +43,15 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Every scope and combination of what an estimate is asked for, and histograms of every window.
+    pub fn new(estimate: EstimateOptions, window: Window) -> Self {
+        let mut options = Self::default();
+        let EstimateOptions { scopes, combinations, .. } = options.candidates.estimate;
+        options.candidates.estimate = EstimateOptions { scopes, combinations, ..estimate };
+        options.histograms.window = window;
+        options
+    }
+
     /// The same without looking at epochs.
     fn without_epochs(&self) -> Self {
         let mut options = self.clone();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use epsiloscope_analysis::schema::ResultTable;
 use epsiloscope_format::{Run, digest};
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, PolarsResult, df};
 
 use crate::error::DataSetError;
 use crate::layout::{Layout, Written};
@@ -31,6 +31,30 @@ pub enum Update {
     },
     /// They were up to date.
     Unchanged,
+}
+
+impl Update {
+    /// Rows and bytes that were written.
+    pub fn size(self) -> (u64, u64) {
+        match self {
+            Self::Computed { rows, bytes } => (rows, bytes),
+            Self::Unchanged => (0, 0),
+        }
+    }
+}
+
+/// One row per run: what was done, and how much came of it.
+///
+/// # Errors
+/// None that is known; polars reports its own.
+pub fn update_table(updates: &[(String, Update)]) -> PolarsResult<DataFrame> {
+    let word = |update: &Update| if *update == Update::Unchanged { "unchanged" } else { "computed" };
+    df![
+        "run" => updates.iter().map(|(run, _)| run.as_str()).collect::<Vec<_>>(),
+        "result" => updates.iter().map(|(_, update)| word(update)).collect::<Vec<_>>(),
+        "rows" => updates.iter().map(|(_, update)| update.size().0 as i64).collect::<Vec<_>>(),
+        "bytes" => updates.iter().map(|(_, update)| update.size().1 as i64).collect::<Vec<_>>(),
+    ]
 }
 
 impl DataSet {

@@ -6,9 +6,11 @@
 use pyo3::prelude::*;
 
 mod recorder;
+mod results;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    recorder::register(module)
+    recorder::register(module)?;
+    results::register(module)
 }

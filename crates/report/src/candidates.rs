@@ -2,58 +2,51 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_analysis::Candidates;
 use epsiloscope_analysis::effects::{Effect, Role};
 
 use crate::escape::shown;
 use crate::number::{magnitude, percent, power};
+use crate::told::{Side, Told};
 
-const HEADER: [&str; 12] = [
-    "run",
-    "optimizer",
-    "step",
-    "of",
-    "ε",
-    "outweighs",
-    "regime",
-    "lr to try",
-    "rate, low",
-    "median",
-    "high",
-    "SGD's rate",
+const HEADER: [(&str, Side); 12] = [
+    ("run", Side::Left),
+    ("optimizer", Side::Left),
+    ("step", Side::Right),
+    ("of", Side::Left),
+    ("ε", Side::Right),
+    ("outweighs", Side::Right),
+    ("regime", Side::Left),
+    ("lr to try", Side::Right),
+    ("rate, low", Side::Right),
+    ("median", Side::Right),
+    ("high", Side::Right),
+    ("SGD's rate", Side::Right),
 ];
-/// The columns of numbers, which stand below each other from the right.
-const NUMBERS: [usize; 8] = [2, 4, 5, 7, 8, 9, 10, 11];
 
 /// Writes what each candidate does, then how much is spared and what the numbers refer to.
 ///
 /// # Errors
 /// What writing brings.
 pub fn write_candidates(candidates: &[Candidates], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(HEADER);
+    write!(out, "{}", told_candidates(candidates))
+}
+
+/// What each candidate does, how much is spared and what the numbers refer to.
+pub fn told_candidates(candidates: &[Candidates]) -> Told {
+    let mut told = Told::new(HEADER);
     for of in candidates {
         for effect in &of.effects {
-            table.add_row(row(of, effect));
+            told.add_row(row(of, effect));
         }
     }
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        if NUMBERS.contains(&index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    writeln!(out, "{}\n", table.trim_fmt())?;
-    for (index, of) in candidates.iter().enumerate() {
-        // Of several steps, the last speaks.
-        let next = candidates.get(index + 1);
-        if next.is_none_or(|next| (&next.run, next.optimizer) != (&of.run, of.optimizer)) {
-            writeln!(out, "- {}, {}: {} {}", shown(&of.run), of.optimizer, spared(of), reference(of))?;
-        }
-    }
-    Ok(())
+    // Of several steps, the last speaks.
+    let is_last = |index: usize, of: &Candidates| {
+        candidates.get(index + 1).is_none_or(|next| (&next.run, next.optimizer) != (&of.run, of.optimizer))
+    };
+    let last = candidates.iter().enumerate().filter(|&(index, of)| is_last(index, of));
+    let note = |of: &Candidates| format!("{}, {}: {} {}", shown(&of.run), of.optimizer, spared(of), reference(of));
+    told.with_notes(last.map(|(_, of)| note(of)).collect())
 }
 
 fn row(of: &Candidates, effect: &Effect) -> [String; 12] {

@@ -10,13 +10,18 @@ mod number;
 mod output;
 mod panels;
 mod run;
+mod told;
 mod verdict;
 
 pub use batch::{frame, stacked};
-pub use candidates::write_candidates;
+pub use candidates::{told_candidates, write_candidates};
 pub use output::{
-    Format, FrameWriter, MAX_TABLE_ROWS, OutputError, decode_parquet, encode_parquet, write_frame, write_more_rows,
+    Format, FrameWriter, MAX_TABLE_ROWS, OutputError, decode_parquet, encode_parquet, told_rows, write_frame,
+    write_more_rows,
 };
-pub use panels::{Glance, Kind, MAX_GROUPS, PanelError, PanelOptions, figure, glance, panels};
+pub use panels::{
+    Glance, Kind, MAX_GROUPS, PanelError, PanelOptions, estimate_panels, figure, glance, histogram_panels, panels,
+};
 pub use run::{Gaps, write_run};
-pub use verdict::{verdict_notes, verdict_sentence, write_verdict};
+pub use told::{Side, Told};
+pub use verdict::{told_verdict, verdict_notes, verdict_sentence, write_verdict};

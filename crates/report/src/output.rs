@@ -10,7 +10,6 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::csv::{Writer as CsvWriter, WriterBuilder as CsvWriterBuilder};
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, Writer as JsonWriter, WriterBuilder as JsonWriterBuilder};
-use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_format::{FormatError, parquet_file};
 use parquet::errors::ParquetError;
 use polars::prelude::{AnyValue, Column, DataFrame, PolarsError};
@@ -18,6 +17,7 @@ use polars::prelude::{AnyValue, Column, DataFrame, PolarsError};
 use crate::batch::{frame, record_batch, stacked};
 use crate::escape::{shown, without_formula};
 use crate::number;
+use crate::told::{Side, Told};
 
 /// Rows of a table for people.
 pub const MAX_TABLE_ROWS: usize = 10_000;
@@ -185,7 +185,7 @@ impl Sink<'_> {
 
 /// What a person may scroll through; aligning columns takes kilobytes a row.
 fn write_table(head: &DataFrame, n_rows: usize, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", table(head).trim_fmt())?;
+    write!(out, "{}", told_rows(head))?;
     write_more_rows(n_rows - head.height(), out)
 }
 
@@ -259,20 +259,17 @@ fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(batch.schema(), columns.collect())
 }
 
-fn table(frame: &DataFrame) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(frame.columns().iter().map(|column| column.name().as_str()));
+/// A frame's rows as people read them.
+pub fn told_rows(frame: &DataFrame) -> Told {
+    let columns = frame.columns();
+    let mut told = Told::new(columns.iter().map(|column| {
+        let side = if column.dtype().is_primitive_numeric() { Side::Right } else { Side::Left };
+        (column.name().as_str(), side)
+    }));
     for row in 0..frame.height() {
-        table.add_row(frame.columns().iter().map(|column| cell(column, row)));
+        told.add_row(columns.iter().map(|column| cell(column, row)));
     }
-    for (column, cells) in frame.columns().iter().zip(table.column_iter_mut()) {
-        cells.set_padding((0, 2));
-        if column.dtype().is_primitive_numeric() {
-            cells.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
+    told
 }
 
 fn cell(column: &Column, row: usize) -> String {

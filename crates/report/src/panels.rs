@@ -13,7 +13,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use epsiloscope_analysis::grouping::Group;
-use epsiloscope_analysis::{AnalysisError, Combination, Estimate, EstimateOptions, Grouping, Scope, Window, estimate};
+use epsiloscope_analysis::{
+    AnalysisError, Combination, Estimate, EstimateOptions, Grouping, Scope, ScopeHistogram, Window, estimate,
+};
 use epsiloscope_figure::{Figure, HeatMap, Panel, SearchSpaces};
 use epsiloscope_format::{GRADIENT, Run};
 use glob::Pattern;
@@ -171,6 +173,36 @@ pub fn panels(run: &Run, options: &PanelOptions) -> Result<Vec<(Kind, Panel)>, P
         return Err(AnalysisError::NotRecorded { run: run.dir().to_owned(), reason }.into());
     }
     Ok(panels)
+}
+
+/// Estimates that are there already, those after the last step: over the run their search spaces, else the bounds of every
+/// part of the scope.
+///
+/// # Errors
+/// [`PanelError`] of none that is known.
+pub fn estimate_panels(run: &Run, estimates: &[Estimate], scope: Scope) -> Result<Vec<(Kind, Panel)>, PanelError> {
+    let last = last_steps(estimates.to_vec());
+    if scope == Scope::Run {
+        return Ok(spaces::search_spaces(run, &last).map(|panel| (Kind::SearchSpace, panel)).into_iter().collect());
+    }
+    let everything = Selection::of(run, &PanelOptions { kinds: vec![Kind::Bounds], ..PanelOptions::default() })?;
+    let bounds = |estimate| Some((Kind::Bounds, spaces::bounds(run, estimate, scope, &everything)?));
+    Ok(last.iter().filter_map(bounds).collect())
+}
+
+/// Histograms that are there already, all tensors together: a curve for each of some windows; without, one for each quantity.
+///
+/// # Errors
+/// As [`Window::split`].
+pub fn histogram_panels(
+    run: &Run,
+    counted: &[ScopeHistogram],
+    window: Window,
+) -> Result<Vec<(Kind, Panel)>, PanelError> {
+    let selection = Selection::of(run, &PanelOptions { kinds: vec![Kind::Histogram], ..PanelOptions::default() })?;
+    let shown = Shown::together(counted, &window.split(run)?, window != Window::Run);
+    let panels = shown.curves(run, Kind::Histogram, &selection, &[]);
+    Ok(panels.into_iter().map(|panel| (Kind::Histogram, panel)).collect())
 }
 
 /// What of a run goes on one screen.

@@ -2,27 +2,28 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, Table, presets};
 use epsiloscope_analysis::estimate::nearest_power;
 use epsiloscope_analysis::{Bound, Estimate, LeftOut, Method, OwnEpsilon, Regime};
 use epsiloscope_format::Mode;
 
 use crate::escape::shown;
 use crate::number::{grouped, magnitude, percent, power};
+use crate::told::{Side, Told};
 
 /// Writes the search spaces of one or several runs for people to read; of several steps, notes to the last.
 ///
 /// # Errors
 /// What writing brings.
 pub fn write_verdict(estimates: &[Estimate], out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", search_spaces(estimates).trim_fmt())?;
-    writeln!(out)?;
+    write!(out, "{}", told_verdict(estimates))
+}
+
+/// The search spaces of one or several runs as people read them; of several steps, notes to the last.
+pub fn told_verdict(estimates: &[Estimate]) -> Told {
     let last: Vec<&Estimate> =
         estimates.chunk_by(is_same_but_for_step).filter_map(|of_steps| of_steps.last()).collect();
-    for note in bases(&last).into_iter().chain(last.iter().flat_map(|estimate| notes(estimate))) {
-        writeln!(out, "- {note}")?;
-    }
-    Ok(())
+    let notes = bases(&last).into_iter().chain(last.iter().flat_map(|estimate| notes(estimate)));
+    search_spaces(estimates).with_notes(notes.collect())
 }
 
 /// The search space in one sentence, with what sets it and what the run's own ε does.
@@ -55,13 +56,21 @@ fn is_same_but_for_step(one: &Estimate, next: &Estimate) -> bool {
     one.run == next.run && one.optimizer == next.optimizer
 }
 
-fn search_spaces(estimates: &[Estimate]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+const HEADER: [(&str, Side); 9] = [
+    ("run", Side::Left),
+    ("optimizer", Side::Left),
+    ("search ε in", Side::Left),
+    ("decades", Side::Right),
+    ("lower bound", Side::Left),
+    ("set by", Side::Left),
+    ("upper bound", Side::Left),
+    ("set by", Side::Left),
+    ("default ε", Side::Left),
+];
+
+fn search_spaces(estimates: &[Estimate]) -> Told {
     let has_steps = estimates.windows(2).any(|pair| is_same_but_for_step(&pair[0], &pair[1]));
-    let header =
-        ["run", "optimizer", "search ε in", "decades", "lower bound", "set by", "upper bound", "set by", "default ε"];
-    table.set_header(header.into_iter().chain(has_steps.then_some("after step")));
+    let mut told = Told::new(HEADER.into_iter().chain(has_steps.then_some(("after step", Side::Right))));
     for estimate in estimates {
         let (lower, upper) = estimate.exponents();
         let row = [
@@ -75,15 +84,9 @@ fn search_spaces(estimates: &[Estimate]) -> Table {
             shown(&estimate.upper.tensor),
             magnitude(estimate.optimizer.default_epsilon()),
         ];
-        table.add_row(row.into_iter().chain(has_steps.then(|| estimate.step.to_string())));
+        told.add_row(row.into_iter().chain(has_steps.then(|| estimate.step.to_string())));
     }
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        if index == 3 || index == 9 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
+    told
 }
 
 /// `1.2e-5` if exact, `1.2e-5 ±3 %` from one bin, `1.2e-5 (9.1e-6…1.5e-5)` from a sample.

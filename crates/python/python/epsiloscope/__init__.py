@@ -1,8 +1,22 @@
 """Record the gradient magnitudes of a training run once, and read off where ε is worth searching.
 
-``epsiloscope.torch`` records PyTorch trainings; nothing here imports torch before that is asked for.
+``epsiloscope.torch`` records PyTorch trainings; nothing here imports torch before that is asked for. Runs that were recorded
+answer `estimate`, `candidates` and `histogram`; `analyze` keeps a data set of all of it.
 """
 
 from epsiloscope._native import RecordingError, __version__
+from epsiloscope._questions import analyze, candidates, estimate, histogram
+from epsiloscope._tables import Candidates, Estimates, Histograms, Table
 
-__all__ = ["RecordingError", "__version__"]
+__all__ = [
+    "Candidates",
+    "Estimates",
+    "Histograms",
+    "RecordingError",
+    "Table",
+    "__version__",
+    "analyze",
+    "candidates",
+    "estimate",
+    "histogram",
+]

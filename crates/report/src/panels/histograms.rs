@@ -1,6 +1,7 @@
 //! Heat maps and curves of the tensors that are shown.
 
 use epsiloscope_analysis::through_training::{Placed, Series, cadence, placed, windows_within};
+use epsiloscope_analysis::window::Windows;
 use epsiloscope_analysis::{
     AnalysisError, Estimate, HistogramOptions, Scope, ScopeHistogram, SearchSpace, Window, histograms,
 };
@@ -47,6 +48,20 @@ impl Shown {
         };
         let has_windows = options.window.is_some_and(|window| window != Window::Run);
         Ok(Self { quantities: names.iter().map(series).collect(), has_windows })
+    }
+
+    /// What was counted of any tensors, added.
+    pub(super) fn together(counted: &[ScopeHistogram], windows: &Windows, has_windows: bool) -> Self {
+        let mut quantities: Vec<(&str, Vec<Placed>)> = Vec::new();
+        for of in counted {
+            let Some(placed) = placed(of, 0, windows) else { continue };
+            match quantities.iter_mut().find(|(quantity, _)| *quantity == of.quantity) {
+                Some((_, all)) => all.push(placed),
+                None => quantities.push((&of.quantity, vec![placed])),
+            }
+        }
+        let series = |(quantity, all): (&str, Vec<Placed>)| (Measure::of(quantity), Series::new(1, all));
+        Self { quantities: quantities.into_iter().map(series).collect(), has_windows }
     }
 
     /// One per quantity, group and estimate.

@@ -17,10 +17,10 @@ pub(super) fn marks(estimate: &Estimate, space: &SearchSpace, measure: &Measure)
 }
 
 /// The same in the optimizer's own ε.
-pub(super) fn marks_of_epsilon(estimate: &Estimate, space: &SearchSpace) -> Marks {
+pub(super) fn marks_of_epsilon(estimate: &Estimate) -> Marks {
     let (epsilon, of) = epsilon(estimate);
     Marks {
-        search: Some(SearchMark { exponents: space.exponents(), at: space.ends() }),
+        search: Some(SearchMark { exponents: estimate.exponents(), at: estimate.ends() }),
         epsilon: (0.0 < epsilon).then_some(EpsilonMark { epsilon, at: epsilon, of }),
     }
 }

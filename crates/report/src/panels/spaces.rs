@@ -9,10 +9,11 @@ use super::heading::{self, counted};
 use super::marks::marks_of_epsilon;
 use crate::number::grouped;
 
-/// The bounds of every part of a scope that is shown; `None` if none has any.
+/// The bounds of every part of a scope that is shown, by the first combination that was asked for; `None` if none has any.
 pub(super) fn bounds(run: &Run, estimate: &Estimate, scope: Scope, selection: &Selection) -> Option<Panel> {
-    let whole = estimate.spaces.iter().find(|space| space.scope == Scope::Run)?;
-    let of_scope = estimate.spaces.iter().filter(|space| space.scope == scope);
+    let of_scope = || estimate.spaces.iter().filter(|space| space.scope == scope);
+    let combination = of_scope().next()?.combination;
+    let of_scope = of_scope().filter(|space| space.combination == combination);
     let is_shown = |space: &&SearchSpace| space.tensors.iter().any(|tensor| selection.admits(tensor));
     let rows: Vec<BoundRow> = of_scope.filter(is_shown).map(|space| row(estimate, space)).collect();
     let noun = scope.name().to_owned();
@@ -31,7 +32,7 @@ pub(super) fn bounds(run: &Run, estimate: &Estimate, scope: Scope, selection: &S
             optimizer: estimate.optimizer.name().to_owned(),
             noun,
             rows,
-            marks: marks_of_epsilon(estimate, whole),
+            marks: marks_of_epsilon(estimate),
         })
     })
 }
