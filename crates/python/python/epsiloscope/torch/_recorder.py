@@ -22,6 +22,7 @@ from torch import nn
 from epsiloscope._native import Recording, RecordingError
 from epsiloscope.torch._engines import Engines
 from epsiloscope.torch._frozen import FrozenWeights
+from epsiloscope.torch._hooks import attach
 from epsiloscope.torch._nesting import Nesting
 from epsiloscope.torch._optimizers import decay_rates, kind_of, lent, unwrapped
 from epsiloscope.torch._parameters import watched
@@ -224,11 +225,8 @@ class Recorder:
             return
         # Compiled code calls the hooks, it does not look into them.
         disable = getattr(getattr(torch, "compiler", None), "disable", lambda hook: hook)
-        pre, post = disable(_pre_hook(self)), disable(_post_hook(self))
-        self._handles = [
-            self.optimizer.register_step_pre_hook(pre),
-            self.optimizer.register_step_post_hook(post),
-        ]
+        self._handles = attach(self.optimizer, disable(_pre_hook(self)), disable(_post_hook(self)))
+        self._n_states = len(self.optimizer.state)
         if self._recording is not None and self._scaler is not None and self._scaler.is_enabled():
             self._scaler_watch = ScalerWatch(self._scaler, self.optimizer, lambda: self._n_calls, self._on_skipped)
 
@@ -376,10 +374,13 @@ class Recorder:
 
     def _end(self, is_finished: bool) -> None:
         recording, self._recording = self._own(), self._recording
+        has_seen_none = recording is not None and not self._n_calls and self._n_states < len(self.optimizer.state)
         self._detach()
         if recording is None:
             self._recording = None
             return
+        if has_seen_none:
+            self._warn("the optimizer has stepped unseen, past its own step(): nothing is recorded")
         if is_finished and self._pending is not None:
             self._guarded(lambda: self._take_critical(self._options.snapshot_elements))
         self._guarded(self._settle)
