@@ -59,9 +59,20 @@ def number(page, selector):
     return float(page.locator(selector).get_attribute("data-value"))
 
 
+def settle(page):
+    """Waits for what follows ε with the next frame."""
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+
+
 def set_epsilon(page, text):
     page.fill("#epsilon-text", text)
     page.press("#epsilon-text", "Enter")
+    settle(page)
+
+
+def write_large_run(folder, *arguments):
+    large_run = program("epsiloscope").parent / "examples" / "large_run"
+    subprocess.run([large_run, folder, *map(str, arguments)], check=True, timeout=120)
 
 
 def candidates(run, *options):
@@ -121,7 +132,7 @@ def test_bounds_are_those_of_estimate_and_the_binding_ones_are_marked(browser, r
             assert (badge.inner_text() if badge.count() else "") == (f"{row['sets']} bound" if row["sets"] else "")
         (whole,) = analyse("estimate", REAL[1], "--optimizer", "adam", "--combination", "extremes")
         lower, upper = whole["search_lower"], whole["search_upper"]
-        verdict = page.inner_text("#verdict").replace("\u2060", "")
+        verdict = page.inner_text("#verdict").replace("\u2060", "").replace("\u00a0", " ")
         assert f"[{lower:.0e}, {upper:.0e}]".replace("e-0", "e-").replace("e+00", "e0") in verdict
 
 
@@ -207,8 +218,7 @@ def test_phones_and_dark_screens_are_served(browser, report):
 
 def test_hostile_names_stay_text(browser, tmp_path):
     folder = tmp_path / HOSTILE.replace("/", "∕")
-    large_run = program("epsiloscope").parent / "examples" / "large_run"
-    subprocess.run([large_run, folder, "4", "8", "1", f"{HOSTILE}{{{{data}}}}\u2028"], check=True, timeout=60)
+    write_large_run(folder, 4, 8, 1, f"{HOSTILE}{{{{data}}}}\u2028")
     out = tmp_path / "hostile.html"
     call("epsiloscope", "report", folder, "--out", out)
     with opened(browser, out) as page:
@@ -247,34 +257,104 @@ def test_without_scripts_the_verdict_is_there(browser, report):
     context.close()
 
 
-def test_a_large_run_stays_small_and_quick(browser, tmp_path):
-    run, out = tmp_path / "large", tmp_path / "large.html"
-    large_run = program("epsiloscope").parent / "examples" / "large_run"
-    subprocess.run([large_run, run, "1000", "5000", "50"], check=True, timeout=120)
-    call("epsiloscope", "report", run, "--per", "tensor", "--out", out)
-    shutil.rmtree(run)
-    assert out.stat().st_size < 15 * MEGABYTE
-    with opened(browser, out) as page:
+@pytest.fixture(scope="module")
+def large_report(tmp_path_factory):
+    """A report on 1,000 tensors over 5,000 steps, every 50th recorded, tensor by tensor."""
+    folder = tmp_path_factory.mktemp("large")
+    write_large_run(folder / "run", 1000, 5000, 50)
+    call("epsiloscope", "report", folder / "run", "--per", "tensor", "--out", folder / "report.html")
+    shutil.rmtree(folder / "run")
+    return folder / "report.html"
+
+
+def test_a_large_run_stays_small_and_quick(browser, large_report):
+    size = large_report.stat().st_size / MEGABYTE
+    assert size < 15
+    with opened(browser, large_report) as page:
+        rows = page.locator("#parts tbody tr")
+        few = slowest_move(page)
         page.click("#parts-more")
-        assert page.locator("#parts tbody tr").count() == 200
+        assert rows.count() == 1000
+        page.evaluate("document.getElementById('parts').scrollIntoView()")
+        every = slowest_move(page)
         page.fill("#filter", ".0499.")
-        assert page.locator("#parts tbody tr").count() == 2
-        page.fill("#filter", "")
-        slowest = page.evaluate(
-            """async () => {
-                const slider = document.getElementById('epsilon');
-                let slowest = 0;
-                for (let value = Number(slider.min); value < Number(slider.max); value += 16) {
-                    const start = performance.now();
-                    slider.value = String(value);
-                    slider.dispatchEvent(new Event('input'));
-                    await new Promise(requestAnimationFrame);
-                    slowest = Math.max(slowest, performance.now() - start);
-                }
-                return slowest;
-            }"""
-        )
-        # The rows out of sight follow as well.
-        last = page.locator("#parts tbody tr").last.locator(".share")
-        sync_api.expect(last).to_have_text("100.0 %")
-    print(f"1000 tensors, 5000 steps: {out.stat().st_size / MEGABYTE:.1f} MB, slider answers within {slowest:.0f} ms")
+        assert rows.count() == 2
+    print(f"1000 tensors, 5000 steps: {size:.1f} MB, slider answers within {few:.0f} ms, with all rows {every:.0f} ms")
+
+
+def slowest_move(page):
+    """Milliseconds at most from a move of the slider to the end of the frame that shows it."""
+    return page.evaluate(
+        """async () => {
+            const slider = document.getElementById('epsilon');
+            let slowest = 0;
+            for (let value = Number(slider.min); value < Number(slider.max); value += 16) {
+                const start = performance.now();
+                slider.value = String(value);
+                slider.dispatchEvent(new Event('input'));
+                await new Promise(requestAnimationFrame);
+                await new Promise((done) => setTimeout(done));
+                slowest = Math.max(slowest, performance.now() - start);
+            }
+            return slowest;
+        }"""
+    )
+
+
+def test_rows_out_of_sight_follow_when_epsilon_rests_when_printed_and_when_seen(browser, large_report):
+    with opened(browser, large_report) as page:
+        page.click("#parts-more")
+        rows = page.locator("#parts tbody tr")
+        of_row = "row => [row.querySelector('.share').textContent, row.querySelector('.share').dataset.value]"
+        nothing, everything = (page.get_attribute("#epsilon", end) for end in ("min", "max"))
+        page.locator("#epsilon").fill(everything)
+        sync_api.expect(rows.last.locator(".share")).to_have_text("100.0 %")
+        sync_api.expect(rows.nth(500).locator(".share")).to_have_text("100.0 %")
+        printed = """(least) => {
+            const slider = document.getElementById('epsilon');
+            slider.value = least;
+            slider.dispatchEvent(new Event('input'));
+            dispatchEvent(new Event('beforeprint'));
+        }"""
+        page.evaluate(printed, nothing)
+        assert rows.last.evaluate(of_row) == ["0.0 %", "0"]
+        # By keyboard or search one comes to rows that were never laid out.
+        assert rows.last.evaluate("row => row.checkVisibility({ contentVisibilityAuto: true })") is False
+        rows.last.get_by_role("button").focus()
+        sync_api.expect(rows.last).to_be_in_viewport()
+        assert page.get_by_role("row").count() == 1001
+        assert page.get_by_role("rowheader", name="block.0499.weight").count() == 1
+
+
+def test_a_burst_of_moves_costs_one_update(browser, large_report):
+    with opened(browser, large_report) as page:
+        burst = """async () => {
+            const slider = document.getElementById('epsilon');
+            let updates = 0;
+            new MutationObserver((records) => { updates += records.length; })
+                .observe(document.getElementById('share'), { attributes: true, attributeFilter: ['data-value'] });
+            for (let move = 0; move < 50; move += 1) {
+                slider.value = String(Number(slider.min) + 4 * move);
+                slider.dispatchEvent(new Event('input'));
+            }
+            await new Promise(requestAnimationFrame);
+            await new Promise((done) => setTimeout(done));
+            return [updates, Number(slider.value), slider.getAttribute('aria-valuetext')];
+        }"""
+        least = int(page.get_attribute("#epsilon", "min"))
+        updates, value, text = page.evaluate(burst)
+        assert (updates, value) == (1, least + 4 * 49)
+        assert text == page.input_value("#epsilon-text")
+
+
+def test_a_run_that_tells_of_no_epsilon_shows_its_magnitudes_alone(browser, tmp_path):
+    write_large_run(tmp_path / "run", 4, 8, 2)
+    out = tmp_path / "report.html"
+    # Every second step is recorded, of which no moment can be made, and no critical ε of Yogi were taken.
+    call("epsiloscope", "report", tmp_path / "run", "--optimizer", "yogi", "--out", out)
+    with opened(browser, out) as page:
+        assert page.inner_text("#verdict") == "No critical ε is known of this run."
+        assert page.inner_text("#notes").startswith("yogi: ")
+        assert page.locator("#heatmap-most").is_visible()
+        for of_epsilon in ("#epsilon", "#share", "#response", "#rates", "#parts", "#optimizer"):
+            assert not page.locator(of_epsilon).is_visible()

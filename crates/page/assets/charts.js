@@ -15,7 +15,7 @@ function chartIn(id) {
     node.append(canvas, line);
     const chart = { node, line, drawn: echarts.init(canvas, null, { renderer: 'canvas' }), place: () => {} };
     charts.set(id, chart);
-    new ResizeObserver(() => { chart.drawn.resize(); chart.place(); }).observe(node);
+    new ResizeObserver(() => { if (node.clientWidth > 0) { chart.drawn.resize(); chart.place(); } }).observe(node);
   }
   return charts.get(id);
 }
@@ -38,8 +38,8 @@ function placeMark(chart, axis, value, [least, greatest]) {
   const [width, height] = [chart.drawn.getWidth(), chart.drawn.getHeight()];
   const style = chart.line.style;
   const isX = axis === 'x';
-  style.left = `${isX ? pixel : left}px`;
-  style.top = `${isX ? top : pixel}px`;
+  // Moved by a transformation, for which nothing is laid out.
+  style.transform = `translate(${isX ? pixel : left}px, ${isX ? top : pixel}px)`;
   style.width = `${isX ? 0 : width - left - right}px`;
   style.height = `${isX ? height - top - bottom : 0}px`;
   chart.line.classList.toggle('mark-beyond', at !== value);
@@ -79,10 +79,10 @@ function searchBand(axis, [lower, upper], ends = null) {
   const veil = { itemStyle: { color: color('veil'), borderWidth: 0 }, label: { show: false } };
   const outside = ends === null ? [] : [[{ ...veil, [name]: ends[0] }, { [name]: lower }], [{ ...veil, [name]: upper }, { [name]: ends[1] }]];
   const band = ends === null ? color('band') : 'transparent';
-  const label = ends === null ? {} : { backgroundColor: color('surface'), padding: [2, 5], borderRadius: 4 };
+  const label = ends === null ? { padding: [5, 0, 0, 0] } : { backgroundColor: color('surface'), padding: [1, 5], lineHeight: 16, borderRadius: 4 };
   return {
     z: 4, silent: true, animation: false, itemStyle: { color: band, borderColor: color('band-edge'), borderWidth: 1.2, borderType: [5, 4] },
-    label: { show: true, position: axis === 'x' ? 'insideTop' : 'insideTopLeft', color: color('band-text'), fontSize: 11, fontWeight: 600, ...label },
+    label: { show: true, position: axis === 'x' ? 'insideTop' : 'insideTopRight', color: color('band-text'), fontSize: 11, fontWeight: 'bold', ...label },
     data: [...outside, [{ name: 'search space', [name]: lower }, { [name]: upper }]],
   };
 }
@@ -92,12 +92,12 @@ function searchExponents(answer) {
   return answer.search.map((exponent) => Math.log10(competingMagnitude(answer, Number(`1e${exponent}`), isGradientShown())));
 }
 
-/** Dashed lines at values of an axis, with names. */
+/** Dotted lines at values of an axis, with names: above the chart, or in it along lines that run across. */
 function namedLines(axis, lines) {
   return {
     silent: true, symbol: 'none', animation: false,
     lineStyle: { color: color('muted'), type: 'dotted', width: 1.5 },
-    label: { color: color('muted'), fontSize: 11, position: 'insideEndTop', formatter: ({ name }) => name },
+    label: { color: color('muted'), fontSize: 11, position: axis === 'x' ? 'end' : 'insideEndTop', distance: 3, formatter: ({ name }) => name },
     data: lines.map(([name, value]) => ({ name, [axis === 'x' ? 'xAxis' : 'yAxis']: value })),
   };
 }

@@ -15,6 +15,8 @@ function drawComparison() {
   const caption = element('caption', { class: 'unseen' }, 'Runs side by side');
   byId('runs').replaceChildren(caption, tableHead(RUN_COLUMNS), element('tbody', {}, ...comparison.rows.map(({ row }) => row)));
   byId('multiples').replaceChildren(...state.runs.map(thumb));
+  const [least, greatest] = sharedExponents().map((exponent) => magnitude(10 ** exponent));
+  setText('comparison-caption', `Gradient magnitudes through training, from ${least} at the bottom to ${greatest} in each picture, and what the ε chosen above does. A press on a run shows it.`);
   updateComparison();
 }
 

@@ -100,7 +100,7 @@ function drawRates() {
   chart.place = () => placeMark(chart, 'x', state.edge / BINS_PER_DECADE, range);
   chart.place();
   const p = Math.round(100 * answer.percentile);
-  setText('rates-caption', `${selectionName()}, at learning rate ${magnitude(answer.learning_rate)}: median element, and those at ${100 - p} and ${p} %. Dashed: as if ε ruled all.`);
+  setText('rates-caption', sentence(`${selectionName()}, at learning rate ${magnitude(answer.learning_rate)}: median element, and those at ${100 - p} and ${p} %. Dashed: as if ε ruled all.`));
   describe('rates', `Effective learning rate of ${selectionName()} against ε, falling from ${magnitude(10 ** median[0][1])} to ${magnitude(10 ** median.at(-1)[1])} for the median element.`);
 }
 

@@ -23,10 +23,15 @@ function filled(node, attributes, children) {
   return node;
 }
 
-/** Sets a text in which no exponent is torn from its number at the end of a line. */
+/** Where a line may not end: in a number, between a number and its name or percent sign, in an interval. */
+function unbroken(words) {
+  return words.replace(/e-(?=\d)/g, 'e-\u2060').replace(/(ε|lr) (?=\d)/g, '$1\u00a0').replace(/ %/g, '\u00a0%').replace(/(\[\S+,) (?=\S+\])/g, '$1\u00a0');
+}
+
+/** Sets a text; running text, so that lines end well. */
 function setText(id, words) {
   const node = byId(id);
-  const text = node.matches('h1, .caption, .eyebrow') ? words.replace(/e-(?=\d)/g, 'e-\u2060') : words;
+  const text = node.matches('h1, .caption, .eyebrow') ? unbroken(words) : words;
   if (node.textContent !== text) node.textContent = text;
 }
 
@@ -47,6 +52,16 @@ function listItems(id, texts) {
 
 /** A table's head, column by column: [text, class]. */
 function tableHead(columns) {
-  const cells = columns.map(([text, kind]) => element('th', { scope: 'col', class: kind }, text));
-  return element('thead', {}, element('tr', {}, ...cells));
+  const cells = columns.map(([text, kind]) => element('th', { scope: 'col', role: 'columnheader', class: kind }, text));
+  return element('thead', { role: 'rowgroup' }, element('tr', { role: 'row' }, ...cells));
+}
+
+/** Work that is done once before the next frame, however often it is asked for until then. */
+function oncePerFrame(work) {
+  let isAsked = false;
+  return () => {
+    if (isAsked) return;
+    isAsked = true;
+    requestAnimationFrame(() => { isAsked = false; work(); });
+  };
 }

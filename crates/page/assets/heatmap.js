@@ -32,7 +32,7 @@ function drawHeatmap() {
   const [answer, model] = [currentAnswer(), heatmapModel()];
   chart.model = model;
   const what = isGradientShown() ? 'gradient magnitude' : `critical ε of ${answer?.optimizer}`;
-  setText('heatmap-title', `${what[0].toUpperCase()}${what.slice(1)} through training`);
+  setText('heatmap-title', sentence(`${what} through training`));
   byId('heatmap-legend').hidden = model === null;
   if (model === null) {
     chart.drawn.clear();
@@ -69,7 +69,7 @@ function drawHeatmap() {
   chart.line.hidden = answer === null;
   chart.place = () => answer !== null && placeMark(chart, 'y', Math.log10(competingMagnitude(answer, currentEpsilon(), isGradientShown())), range);
   chart.place();
-  setText('heatmap-most', `${model.most.toPrecision(2)} per decade`);
+  setText('heatmap-most', `${model.most.toPrecision(2)} of the elements per decade`);
   drawScale();
   setText('heatmap-caption', heatmapCaption(model, answer));
   describe('heatmap', heatmapDescription(model, what));
@@ -150,7 +150,7 @@ function heatmapCaption(model, answer) {
     floor ? 'ε is shown where it competes with gradients: at the root of what accumulates in the denominator.' : '',
     'A press chooses the steps of the histogram.',
   ];
-  return parts.filter((part) => part !== '').join(' ');
+  return sentence(parts.filter((part) => part !== '').join(' '));
 }
 
 function heatmapDescription(model, what) {

@@ -33,7 +33,7 @@ function drawHistogram() {
     tooltip: histogramTooltip(model),
     xAxis: logAxis(isGradientShown() ? 'gradient magnitude |g| (loss per unit of parameter)' : `critical ε of ${answer.optimizer}`, range),
     yAxis: [
-      axisOf('density per decade', { min: 0, nameGap: 38, boundaryGap: [0, '14%'] }),
+      axisOf('share of elements per decade', { min: 0, nameGap: 38, boundaryGap: [0, '14%'] }),
       axisOf('share below (%)', { min: 0, max: 100, nameGap: 32, splitLine: { show: false }, position: 'right' }),
     ],
     series: [

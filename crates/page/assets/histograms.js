@@ -48,6 +48,13 @@ function groupNames(run, scope) {
   }
 }
 
+/** The number of a group by its name. */
+function groupNumber(run, scope, name) {
+  run.numbers ??= {};
+  run.numbers[scope] ??= new Map(groupNames(run, scope).map((of, number) => [of, number]));
+  return run.numbers[scope].get(name);
+}
+
 /** A quantity of a group through training: {binsPerDecade, windows, columns}; null where nothing was counted. */
 function throughTraining(run, quantity, scope, group) {
   const table = scope === 'run' ? quantity.run : quantity.tensors;

@@ -61,12 +61,11 @@ function showEverything() {
   const [least, greatest] = epsilonRange();
   const slider = byId('epsilon');
   Object.assign(slider, { min: String(least), max: String(greatest), step: String(answer === null ? 1 : epsilonStride(answer)) });
-  slider.disabled = answer === null;
-  byId('epsilon-text').disabled = answer === null;
+  for (const node of document.querySelectorAll('.of-epsilon')) node.hidden = answer === null;
   const elements = run.tensors.reduce((sum, { numel }) => sum + numel, 0);
   setText('about-run', `${run.name} · ${run.mode}${run.finished ? '' : ', unfinished'} · ${plural(run.last_step, 'step')} · ${plural(elements, 'element')} in ${plural(run.tensors.length, 'tensor')} · trained with ${run.optimizer}, lr ${magnitude(run.learning_rate)}, ε ${magnitude(run.epsilon)}`);
   const verdict = answer === null ? 'No critical ε is known of this run.' : answer.verdict;
-  setText('verdict', verdict[0].toUpperCase() + verdict.slice(1));
+  setText('verdict', sentence(verdict));
   listItems('notes', [...(answer?.notes ?? []), ...run.missing]);
   listItems('exactness', exactness(run, answer));
   document.title = `Epsiloscope report: ${run.name}`;
@@ -99,6 +98,13 @@ function showEpsilon() {
   const answer = currentAnswer();
   for (const chart of charts.values()) chart.place();
   if (answer === null) return;
+  showSlider();
+  showTiles(answer, currentEpsilon());
+  updateParts();
+  updateComparison();
+}
+
+function showSlider() {
   const epsilon = currentEpsilon();
   const slider = byId('epsilon');
   slider.value = String(state.edge);
@@ -106,9 +112,6 @@ function showEpsilon() {
   const text = byId('epsilon-text');
   if (document.activeElement !== text) text.value = magnitude(epsilon);
   text.dataset.value = String(epsilon);
-  showTiles(answer, epsilon);
-  updateParts();
-  updateComparison();
 }
 
 function showTiles(answer, epsilon) {
@@ -129,10 +132,15 @@ function showTiles(answer, epsilon) {
   const rates = part ? ratesAt(answer, part, epsilon) : { low: NaN, median: NaN, high: NaN };
   setNumber('rate', magnitude(rates.median), rates.median);
   Object.assign(byId('rate').dataset, { low: rates.low, high: rates.high });
-  setText('rate-caption', `median element; ${magnitude(rates.low)} to ${magnitude(rates.high)}`);
+  setText('rate-caption', `median element; ${middle(answer)} % of the elements lie between ${magnitude(rates.low)} and ${magnitude(rates.high)}`);
   const matched = matchedRate(answer, epsilon);
   setNumber('matched', magnitude(matched), matched);
   setText('matched-caption', `keeps the run’s median element as fast as ${magnitude(answer.learning_rate)} at ε ${magnitude(answer.reference_epsilon)}`);
+}
+
+/** Percent of the elements between those at which rates are shown. */
+function middle({ percentile }) {
+  return Number((100 * (2 * percentile - 1)).toPrecision(3));
 }
 
 function regimeMeaning(regime, answer, epsilon) {
@@ -143,10 +151,14 @@ function regimeMeaning(regime, answer, epsilon) {
   }
 }
 
+/** Moves ε. The slider says at once where it stands, the rest follows with the next frame: moves may come faster. */
 function setEdge(edge) {
   state.edge = edge;
-  showEpsilon();
+  showSlider();
+  showEpsilonSoon();
 }
+
+const showEpsilonSoon = oncePerFrame(showEpsilon);
 
 function listen() {
   byId('run').addEventListener('change', ({ target }) => chooseRun(Number(target.value)));

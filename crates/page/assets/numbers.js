@@ -39,6 +39,11 @@ function stepRange([first, last]) {
   return first === last ? `step ${grouped(first)}` : `steps ${grouped(first)} to ${grouped(last)}`;
 }
 
+/** Words with a capital at their beginning. */
+function sentence(words) {
+  return words[0].toUpperCase() + words.slice(1);
+}
+
 function clamp(value, least, greatest) {
   return Math.min(Math.max(value, least), greatest);
 }

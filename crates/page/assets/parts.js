@@ -1,22 +1,15 @@
 // Tensors, layers or kinds: the bounds that each sets, and what the chosen ε does there.
 
-/** Rows at first, and as many as come with each press: a browser lays out few of them quickly. */
+/** Rows at first, and as many as come with each press. */
 const FIRST_ROWS = 60;
-const MORE_ROWS = 140;
+const MORE_ROWS = 1000;
 const BAR = { width: 180, height: 14 };
 const PART_COLUMNS = [
   ['name', null], ['elements', 'number'], ['bounds of ε', 'bar'], ['lower bound', 'number'], ['upper bound', 'number'],
   ['sets', null], ['ε rules', 'number'], ['', 'bar-small'], ['effective rate', 'number'], ['known', null],
 ];
 
-/** Of more rows, those in sight follow ε at once and the others when it rests. */
-const MANY_ROWS = 100;
-const REST = 120;
-
-const parts = { rows: [], inSight: new Set(), later: null, limit: FIRST_ROWS, filter: '' };
-const sight = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) parts.inSight[isIntersecting ? 'add' : 'delete'](target);
-});
+const parts = { limit: FIRST_ROWS, filter: '' };
 
 function drawParts() {
   const answer = currentAnswer();
@@ -25,20 +18,17 @@ function drawParts() {
   const all = answer === null ? [] : sortedParts(answer, shownScope);
   const found = all.filter((part) => part.name.toLowerCase().includes(parts.filter));
   const shown = found.slice(0, parts.limit);
-  parts.rows = shown.map((part) => partRow(answer, part, shownScope));
+  const blocks = blocksOf(shown.map((part) => partRow(answer, part, shownScope)));
   byId('filter-field').hidden = all.length < 12;
   byId('parts').replaceChildren(
-    element('caption', { class: 'unseen' }, 'Bounds of ε and what the chosen ε does'),
-    tableHead(PART_COLUMNS), element('tbody', {}, ...parts.rows.map(({ row }) => row)),
+    element('caption', { class: 'unseen', role: 'caption' }, 'Bounds of ε and what the chosen ε does'),
+    tableHead(PART_COLUMNS), ...blocks.map(({ body }) => body),
   );
-  sight.disconnect();
-  parts.inSight.clear();
-  for (const { row } of parts.rows) sight.observe(row);
+  followEpsilon(blocks);
   const more = byId('parts-more');
   more.hidden = shown.length === found.length;
   more.textContent = `Show ${Math.min(MORE_ROWS, found.length - shown.length)} more of ${grouped(found.length)}`;
   setText('parts-caption', partsCaption(answer));
-  updateRows(parts.rows);
 }
 
 /** Those that set the run's bounds first, then by lower bound. */
@@ -55,24 +45,29 @@ function partsCaption(answer) {
 }
 
 function partRow(answer, part, scope) {
-  const group = groupNames(currentRun(), scope).indexOf(part.name);
+  const group = groupNumber(currentRun(), scope, part.name);
   const sets = [part.sets_lower ? 'lower' : '', part.sets_upper ? 'upper' : ''].filter((side) => side !== '');
   const button = element('button', { type: 'button', class: 'name', 'aria-pressed': String(state.scope === scope && state.group === group) }, part.name);
   button.addEventListener('click', () => choose({ scope, group: state.scope === scope && state.group === group ? null : group }));
-  const share = element('td', { class: 'number share' });
+  const share = cell({ class: 'number share' });
   const fill = svgElement('rect', { class: 'gauge-fill', height: 8, width: 0 });
-  const rate = element('td', { class: 'number' });
-  const mark = svgElement('line', { class: 'bar-epsilon', y1: 0, y2: BAR.height });
-  const row = element('tr', { class: sets.length ? 'binding' : null },
-    element('th', { scope: 'row' }, button),
-    element('td', { class: 'number' }, grouped(part.numel)),
-    element('td', { class: 'bar' }, boundsBar(part, mark)),
+  const rate = cell({ class: 'number' });
+  const mark = svgElement('path', { class: 'bar-epsilon' });
+  const row = element('tr', { role: 'row', class: sets.length ? 'binding' : null },
+    element('th', { scope: 'row', role: 'rowheader' }, button),
+    cell({ class: 'number' }, grouped(part.numel)),
+    cell({ class: 'bar' }, boundsBar(part, mark)),
     boundCell(part.lower), boundCell(part.upper),
-    element('td', {}, sets.length ? element('span', { class: 'badge' }, sets.length === 2 ? 'both bounds' : `${sets[0]} bound`) : ''),
-    share, element('td', { class: 'bar-small' }, gauge(fill)), rate,
-    element('td', { class: 'known' }, knownText(part)));
+    cell({}, sets.length ? element('span', { class: 'badge' }, sets.length === 2 ? 'both bounds' : `${sets[0]} bound`) : ''),
+    share, cell({ class: 'bar-small' }, gauge(fill)), rate,
+    cell({ class: 'known' }, knownText(part)));
   row.dataset.name = part.name;
   return { row, part, tensors: members(currentRun(), scope, group), share, fill, rate, mark };
+}
+
+/** The table is laid out as a grid, so that its cells have to say what they are. */
+function cell(attributes, ...children) {
+  return element('td', { role: 'cell', ...attributes }, ...children);
 }
 
 function knownText(part) {
@@ -83,9 +78,9 @@ function knownText(part) {
 function boundCell(bound) {
   const isExact = bound.low !== null && bound.low === bound.high;
   const range = isExact ? null : `between ${magnitude(bound.low)} and ${magnitude(bound.high)}`;
-  const cell = element('td', { class: 'number', title: range }, magnitude(bound.value));
-  cell.dataset.value = String(bound.value);
-  return cell;
+  const shown = cell({ class: 'number', title: range }, magnitude(bound.value));
+  shown.dataset.value = String(bound.value);
+  return shown;
 }
 
 function gauge(fill) {
@@ -107,30 +102,4 @@ function boundsBar(part, mark) {
     part.sets_lower ? svgElement('path', { class: 'bar-binding', d: `M${lower} 1v12` }) : null,
     part.sets_upper ? svgElement('path', { class: 'bar-binding', d: `M${upper} 1v12` }) : null,
     mark);
-}
-
-function updateParts() {
-  clearTimeout(parts.later);
-  if (parts.rows.length <= MANY_ROWS) return updateRows(parts.rows);
-  updateRows(parts.rows.filter(({ row }) => parts.inSight.has(row)));
-  parts.later = setTimeout(() => updateRows(parts.rows), REST);
-}
-
-/** The numbers that follow ε. */
-function updateRows(rows) {
-  const answer = currentAnswer();
-  if (answer === null) return;
-  const epsilon = currentEpsilon();
-  const place = barPlace(epsilon);
-  for (const { part, tensors, share, fill, rate, mark } of rows) {
-    const value = shareBelow(answer, tensors, state.edge);
-    const median = ratesAt(answer, part, epsilon).median;
-    share.textContent = percent(value);
-    share.dataset.value = String(value);
-    fill.setAttribute('width', 60 * value);
-    rate.textContent = magnitude(median);
-    rate.dataset.value = String(median);
-    mark.setAttribute('x1', place);
-    mark.setAttribute('x2', place);
-  }
 }

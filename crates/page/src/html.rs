@@ -17,7 +17,7 @@ const MARKUP: &str = include_str!("../assets/page.html");
 const STYLE: &str = include_str!("../assets/style.css");
 
 /// The page's own scripts, in the order in which they build on each other.
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 13] = [
     include_str!("../assets/numbers.js"),
     include_str!("../assets/elements.js"),
     include_str!("../assets/histograms.js"),
@@ -27,6 +27,7 @@ const SCRIPTS: [&str; 12] = [
     include_str!("../assets/heatmap.js"),
     include_str!("../assets/histogram.js"),
     include_str!("../assets/curves.js"),
+    include_str!("../assets/blocks.js"),
     include_str!("../assets/parts.js"),
     include_str!("../assets/comparison.js"),
     include_str!("../assets/main.js"),

@@ -148,7 +148,8 @@ fn of_gradients(upper: &Bound) -> String {
         _ => "the range beside each holds whatever the elements did",
     };
     format!(
-        "histograms of gradients do not say which element had which, so bounds are those of elements that keep their ranks at          every step: the upper one comes close, the lower one lies too low, by a decade or two; {error}."
+        "histograms of gradients do not say which element had which, so bounds are those of elements that keep their ranks at \
+         every step: the upper one comes close, the lower one lies too low, by a decade or two; {error}."
     )
 }
 
