@@ -3,8 +3,8 @@
 
 const BLOCK_ROWS = 20;
 const MANY_BLOCKS = 6;
-/** Pixels that a row takes, as long as nobody has seen it. */
-const ROW_HEIGHT = 32;
+/** Pixels of a row whose name takes one line, as in the styles: what rows that were never laid out are taken to need. */
+const ROW_HEIGHT = 34;
 /** Milliseconds without a move of ε, and of work on rows out of sight before the browser gets its turn. */
 const REST = 120;
 const TURN = 6;
