@@ -11,6 +11,6 @@ cargo bench --locked "${packages[@]/#/-pepsiloscope-}" -p epsiloscope "$@"
 if [[ $# -eq 0 ]]; then
     python=.venv/bin/python
     "$python" -c 'import tensorboard' 2>/dev/null || "$python" -m pip install --quiet --disable-pip-version-check tensorboard
-    eval "$(scripts/python.sh release)"
+    eval "$(scripts/python.sh wheel)"
     "$python" benches/python_recording.py
 fi

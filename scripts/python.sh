@@ -1,19 +1,18 @@
 #!/usr/bin/env bash
 # Builds the Python package in place and says where it is.
 #
-#     eval "$(scripts/python.sh [release])"
+#     eval "$(scripts/python.sh [wheel])"
 #
 # Standard output is one line, `export PYTHONPATH=...`; everything else goes to standard error. The extension comes from the
-# workspace's own build, so that compiled dependencies are shared with it: a wheel, which resolves features for the one
-# crate alone, would compile them anew. Without `release` it is the development build.
+# workspace's own development build, so that compiled dependencies are shared with it. With `wheel` it is what `pip install`
+# builds, which resolves features for the one crate alone and compiles them anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 profile=dev folder=debug
-[[ ${1:-} == release ]] && profile=release folder=release
+[[ ${1:-} == wheel ]] && profile=wheel folder=wheel
 scope=(--workspace --lib)
-# A release build of everything takes half an hour; of what the package needs, minutes.
-[[ $profile == release ]] && scope=(--package epsiloscope-python)
+[[ $profile == wheel ]] && scope=(--package epsiloscope-python)
 cargo build --locked --profile "$profile" "${scope[@]}" >&2
 
 target=$(realpath "${CARGO_TARGET_DIR:-target}")/$folder

@@ -9,6 +9,7 @@ import tensorboardX
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+import epsiloscope
 import oracle
 from runs import ROOT, analyse, call, manifest, program, read
 
@@ -52,6 +53,24 @@ def logged(request, folder, gradients):
     write(WRITERS[request.param](str(logs)), gradients)
     options = ("--strip-suffix", ".grad", "--every-step", "--mode", "calibration", "--optimizer", "adam", "--steps-per-epoch", 4)
     return imported("tensorboard", logs, folder / f"from-{request.param}", *options)
+
+
+def test_python_imports_as_the_command_line_does(gradients, tmp_path):
+    with SummaryWriter(tmp_path / "logs") as writer:
+        write(writer, gradients)
+    asked = {"every_step": True, "optimizer": "adam", "lr": 0.01, "steps_per_epoch": 4, "labels": {"seed": 3}}
+    (run,) = epsiloscope.import_tensorboard(tmp_path / "logs", tmp_path / "ours" / "run", **asked)
+    options = ("--every-step", "--optimizer", "adam", "--lr", 0.01, "--steps-per-epoch", 4, "--label", "seed=3")
+    theirs = imported("tensorboard", tmp_path / "logs", tmp_path / "theirs" / "run", *options)
+    for told in ("mode", "optimizer", "gradient", "labels", "imported", "tensors", "quantities"):
+        assert manifest(run)[told] == manifest(theirs)[told]
+    assert epsiloscope.histogram(run).to_dicts() == epsiloscope.histogram(theirs).to_dicts()
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        epsiloscope.import_tensorboard(tmp_path / "logs", run)
+    with pytest.raises(ValueError, match="eps: -1: expected a number from 0"):
+        epsiloscope.import_tensorboard(tmp_path / "logs", tmp_path / "other", eps=-1)
+    with pytest.raises((FileNotFoundError, ValueError), match="absent"):
+        epsiloscope.import_tensorboard(tmp_path / "absent", tmp_path / "other")
 
 
 def test_counts_are_those_of_the_writer_at_each_of_its_edges(logged, gradients):

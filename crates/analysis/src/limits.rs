@@ -29,6 +29,8 @@ pub const DECAY_RATE: Limit = Limit::new(|rate| (0.0..1.0).contains(&rate), "a n
 pub const CONFIDENCE: Limit = Limit::new(|share| 0.0 < share && share < 1.0, "a number between 0 and 1");
 /// ε and learning rates.
 pub const POSITIVE: Limit = Limit::new(|number| 0.0 < number && number.is_finite(), "a number above 0");
+/// ε as it was set, and weight decay.
+pub const NOT_NEGATIVE: Limit = Limit::new(|number| 0.0 <= number && number.is_finite(), "a number from 0");
 
 impl Limit {
     /// The numbers for which something holds, in words.

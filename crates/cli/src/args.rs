@@ -247,6 +247,6 @@ pub(crate) fn number_in(text: &str, holds: fn(f64) -> bool, expected: &'static s
 }
 
 /// What is no number is beyond every limit.
-fn within(text: &str, limit: Limit) -> Result<f64, String> {
+pub(crate) fn within(text: &str, limit: Limit) -> Result<f64, String> {
     limit.check(text.parse().unwrap_or(f64::NAN)).map_err(|beyond| beyond.to_string())
 }

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Subcommand, ValueEnum};
-use epsiloscope_format::{GradientDefinition, MagnitudePolicy, Mode, OptimizerSettings, escaped};
-use epsiloscope_import::{ImportedRun, Options, ValueFormat, tensorboard, values};
-use epsiloscope_moments::Convention;
+use epsiloscope_analysis::limits;
+use epsiloscope_format::{GradientDefinition, MagnitudePolicy, Mode, escaped};
+use epsiloscope_import::{ImportedRun, Options, ValueFormat, optimizer_settings, tensorboard, values};
 
-use crate::args::{decay_rate, number_in, positive};
+use crate::args::{decay_rate, positive, within};
 use crate::runs::{report, status};
 
 #[derive(clap::Args)]
@@ -168,17 +168,9 @@ fn sentence(run: &ImportedRun) -> String {
 }
 
 fn options(args: &Common) -> Options {
-    let name = args.optimizer.clone().unwrap_or_else(|| Options::default().optimizer.name);
-    let usual = name.parse().map_or(0.0, Convention::default_epsilon);
+    let decay_rates = (args.beta1, args.beta2);
     Options {
-        optimizer: OptimizerSettings {
-            name,
-            learning_rate: args.lr,
-            epsilon: args.eps.unwrap_or(usual),
-            beta1: args.beta1,
-            beta2: args.beta2,
-            weight_decay: args.weight_decay,
-        },
+        optimizer: optimizer_settings(args.optimizer.as_deref(), args.eps, args.lr, args.weight_decay, decay_rates),
         mode: if args.mode == Weights::Calibration { Mode::Calibration } else { Mode::Monitoring },
         gradient: GradientDefinition {
             accumulated_batches: args.accumulated_batches,
@@ -207,7 +199,7 @@ fn magnitudes(text: &str) -> Result<MagnitudePolicy, String> {
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {
-    number_in(text, |number| 0.0 <= number && number.is_finite(), "a number from 0")
+    within(text, limits::NOT_NEGATIVE)
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

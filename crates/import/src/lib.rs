@@ -25,6 +25,6 @@ mod values;
 mod wire;
 
 pub use error::ImportError;
-pub use options::{ImportedRun, Options};
+pub use options::{ImportedRun, Options, optimizer_settings};
 pub use tensorboard::tensorboard;
 pub use values::{ValueFormat, values};

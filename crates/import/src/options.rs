@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use epsiloscope_format::{GradientDefinition, Imported, MagnitudePolicy, Manifest, Mode, OptimizerSettings};
+use epsiloscope_moments::Convention;
 
 /// What to import, and what is known of it.
 #[derive(Clone, Debug)]
@@ -58,6 +59,19 @@ impl Default for Options {
             magnitudes: MagnitudePolicy::All,
         }
     }
+}
+
+/// An optimizer's settings, as far as they are told: `unknown` unless named, with the optimizer's own ε unless another is given.
+pub fn optimizer_settings(
+    name: Option<&str>,
+    epsilon: Option<f64>,
+    learning_rate: f64,
+    weight_decay: f64,
+    (beta1, beta2): (Option<f64>, Option<f64>),
+) -> OptimizerSettings {
+    let name = name.map_or_else(|| Options::default().optimizer.name, str::to_owned);
+    let usual = name.parse().map_or(0.0, Convention::default_epsilon);
+    OptimizerSettings { name, learning_rate, epsilon: epsilon.unwrap_or(usual), beta1, beta2, weight_decay }
 }
 
 impl Options {

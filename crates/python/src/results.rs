@@ -5,6 +5,7 @@
 mod arrow;
 mod ask;
 mod fault;
+mod import;
 mod questions;
 mod request;
 mod table;
@@ -14,5 +15,6 @@ use pyo3::prelude::*;
 /// Adds what `epsiloscope` asks.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<table::Results>()?;
+    import::register(module)?;
     questions::register(module)
 }

@@ -16,8 +16,8 @@ mod verdict;
 pub use batch::{frame, stacked};
 pub use candidates::{told_candidates, write_candidates};
 pub use output::{
-    Format, FrameWriter, MAX_TABLE_ROWS, OutputError, decode_parquet, encode_parquet, told_rows, write_frame,
-    write_more_rows,
+    Format, FrameWriter, MAX_TABLE_ROWS, OutputError, decode_parquet, encode_parquet, more_rows, told_rows,
+    write_frame, write_more_rows,
 };
 pub use panels::{
     Glance, Kind, MAX_GROUPS, PanelError, PanelOptions, estimate_panels, figure, glance, histogram_panels, panels,

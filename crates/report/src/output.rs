@@ -194,10 +194,15 @@ fn write_table(head: &DataFrame, n_rows: usize, out: &mut dyn Write) -> io::Resu
 /// # Errors
 /// The sink's.
 pub fn write_more_rows(n_rows: usize, out: &mut dyn Write) -> io::Result<()> {
-    match n_rows {
-        0 => Ok(()),
-        more => writeln!(out, "and {} more rows: --format csv, json or parquet has all", number::grouped(more as i64)),
+    match more_rows(n_rows) {
+        None => Ok(()),
+        Some(more) => writeln!(out, "{more}: --format csv, json or parquet has all"),
     }
+}
+
+/// How many rows a table for people leaves out, if it does: `and 1 234 more rows`.
+pub fn more_rows(n_rows: usize) -> Option<String> {
+    (0 < n_rows).then(|| format!("and {} more rows", number::grouped(n_rows as i64)))
 }
 
 /// The fault that the encoders would turn into text: a reader that has seen enough is none.

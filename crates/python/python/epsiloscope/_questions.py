@@ -1,4 +1,4 @@
-"""Questions to recorded runs, with the options of the command line; ``crates/python/src/results/request.rs`` reads them.
+"""Questions to recorded runs, with the options of the command line.
 
 Runs are paths of run directories or of folders that contain some, patterns such as ``"runs/**/seed-*"``, or URLs (``s3://``,
 ``gs://``, ``az://``, ``https://``); one or several. Of runs that cannot be read or answered a `RuntimeWarning` is given
@@ -7,12 +7,12 @@ each, and the others' results come; if there is no result at all, the first faul
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from epsiloscope import _native
+from epsiloscope._request import request, several
 from epsiloscope._tables import Candidates, Estimates, Histograms, Table
 
 __all__ = ["analyze", "candidates", "estimate", "histogram"]
@@ -60,16 +60,16 @@ def estimate(
         OSError: A file cannot be read.
 
     """
-    request = _request(
+    asked = request(
         whose=_whose(optimizer, percentile, beta1, beta2, from_),
         at=str(at),
         per=per,
-        combination=_several(combination),
+        combination=several(combination),
         confidence=confidence,
         bootstrap=bootstrap,
         seed=seed,
     )
-    return Estimates(_native.estimate(_several(runs), request))
+    return Estimates(_native.estimate(several(runs), asked))
 
 
 def histogram(
@@ -97,10 +97,10 @@ def histogram(
         OSError: As `estimate`.
 
     """
-    request = _request(
-        per=per, quantity=_several(quantity), window=str(window), bins_per_decade=bins_per_decade, from_=from_
+    asked = request(
+        per=per, quantity=several(quantity), window=str(window), bins_per_decade=bins_per_decade, from_=from_
     )
-    return Histograms(_native.histogram(_several(runs), request))
+    return Histograms(_native.histogram(several(runs), asked))
 
 
 def candidates(
@@ -142,7 +142,7 @@ def candidates(
         OSError: As `estimate`.
 
     """
-    request = _request(
+    asked = request(
         whose=_whose(optimizer, percentile, beta1, beta2, from_),
         at=str(at),
         epsilon=[epsilon] if isinstance(epsilon, (int, float)) else [float(of) for of in epsilon],
@@ -152,7 +152,7 @@ def candidates(
         range=range,
         view=view,
     )
-    return Candidates(_native.candidates(_several(runs), request))
+    return Candidates(_native.candidates(several(runs), asked))
 
 
 def analyze(
@@ -186,8 +186,8 @@ def analyze(
         OSError: As `estimate`; also if another process is writing the data set.
 
     """
-    request = _request(whose=_whose(optimizer, percentile, beta1, beta2, from_), at=str(at), window=str(window))
-    return Table(_native.analyze(_several(runs), out, request))
+    asked = request(whose=_whose(optimizer, percentile, beta1, beta2, from_), at=str(at), window=str(window))
+    return Table(_native.analyze(several(runs), out, asked))
 
 
 def _whose(
@@ -197,14 +197,5 @@ def _whose(
     beta2: float | None,
     from_: str | None,
 ) -> dict[str, object]:
-    named = [] if optimizer is None else _several(optimizer)
+    named = [] if optimizer is None else several(optimizer)
     return {"optimizer": named, "percentile": percentile, "beta1": beta1, "beta2": beta2, "from_": from_}
-
-
-def _several(given: Any) -> list[Any]:
-    """One text or path is a list of one."""
-    return [given] if isinstance(given, (str, os.PathLike)) else list(given)
-
-
-def _request(**options: object) -> str:
-    return json.dumps(options)

@@ -68,11 +68,16 @@ class Table:
 
         The picture is an image by itself, so that neither its names nor its styles meet those of the page.
         """
-        if not self._results.has_figure():
-            return self._results.html()
-        data = base64.b64encode(self.svg().encode()).decode()
-        image = f'<img src="data:image/svg+xml;base64,{data}" alt="{type(self).__name__}" style="max-width: 100%">\n'
-        return image + self._results.html()
+        return self._image() + self._results.html()
+
+    def _image(self) -> str:
+        try:
+            svg = self.svg()
+        except ValueError:
+            # There is nothing to draw, or more than any page has room for.
+            return ""
+        data = base64.b64encode(svg.encode()).decode()
+        return f'<img src="data:image/svg+xml;base64,{data}" alt="{type(self).__name__}" style="max-width: 100%">\n'
 
 
 class Histograms(Table):

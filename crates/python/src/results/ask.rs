@@ -63,7 +63,7 @@ fn interruption(py: Python<'_>) -> PyResult<()> {
 }
 
 /// As the caller of our caller.
-fn warn(py: Python<'_>, line: &str) -> PyResult<()> {
+pub(super) fn warn(py: Python<'_>, line: &str) -> PyResult<()> {
     let message = CString::new(format!("epsiloscope: {line}"))?;
     PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 2)
 }

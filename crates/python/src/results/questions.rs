@@ -21,7 +21,7 @@ use super::fault::Fault;
 use super::request::{self, View, read};
 use super::table::{MAX_TOLD, Results};
 
-/// Runs of which something is drawn.
+/// Runs and panels that are drawn.
 const MAX_DRAWN: usize = 12;
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -106,10 +106,12 @@ fn below_each_other(frames: Vec<DataFrame>) -> PyResult<DataFrame> {
     Ok(stacked.map_err(Fault::from)?.unwrap_or_default())
 }
 
-/// The panels of the first runs.
+/// The first panels of the first runs: what a notebook has room for.
 fn drawn(mut of_runs: Vec<Vec<(Kind, Panel)>>) -> Figure {
     of_runs.truncate(MAX_DRAWN);
-    figure(of_runs, &Kind::ALL)
+    let mut figure = figure(of_runs, &Kind::ALL);
+    figure.panels.truncate(MAX_DRAWN);
+    figure
 }
 
 /// How many of the first items have at most so many rows together; one at least.

@@ -1,5 +1,6 @@
 //! What Python asks for, as JSON, and the options that it means.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -8,14 +9,16 @@ use epsiloscope_analysis::{
     CandidateOptions, Combination, EstimateOptions, HistogramOptions, Origin, ReadFrom, Scope, Window,
 };
 use epsiloscope_dataset::Options as DataSetOptions;
+use epsiloscope_format::{GradientDefinition, Mode};
 use epsiloscope_histogram::bins;
+use epsiloscope_import::{Options as ImportOptions, optimizer_settings};
 use epsiloscope_moments::Convention;
 use pyo3::PyResult;
 use pyo3::exceptions::PyValueError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// A request as `epsiloscope/_questions.py` writes it down.
+/// A request as `epsiloscope/_request.py` writes it down.
 pub(super) fn read<T: DeserializeOwned>(request: &str) -> PyResult<T> {
     serde_json::from_str(request).map_err(|fault| PyValueError::new_err(format!("cannot ask: {fault}")))
 }
@@ -74,6 +77,31 @@ pub(super) struct Analysis {
     window: String,
 }
 
+/// What event files do not say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Import {
+    every_step: bool,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    strip_prefix: String,
+    strip_suffix: String,
+    separator: String,
+    optimizer: Option<String>,
+    lr: f64,
+    eps: Option<f64>,
+    beta1: Option<f64>,
+    beta2: Option<f64>,
+    weight_decay: f64,
+    coupled_weight_decay: f64,
+    clipped: bool,
+    unscaled: bool,
+    accumulated_batches: u32,
+    mode: Mode,
+    steps_per_epoch: Option<i64>,
+    labels: BTreeMap<String, String>,
+}
+
 /// Which table of candidates.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum View {
@@ -88,10 +116,11 @@ impl Whose {
             "gradient" => Ok(ReadFrom::Gradients),
             _ => Err(refused("from_", format!("{from:?}: expected moments or gradient"))),
         };
+        let (beta1, beta2) = decay_rates(self.beta1, self.beta2)?;
         Ok(EstimateOptions {
             at: parsed("at", at)?,
-            beta1: self.beta1.map(|rate| within("beta1", rate, limits::DECAY_RATE)).transpose()?,
-            beta2: self.beta2.map(|rate| within("beta2", rate, limits::DECAY_RATE)).transpose()?,
+            beta1,
+            beta2,
             read_from: self.from_.as_deref().map(read_from).transpose()?,
             percentile: within("percentile", self.percentile, limits::PERCENTILE)?,
             ..EstimateOptions::of_optimizers(&all_parsed::<Convention>("optimizer", &self.optimizer)?)
@@ -168,6 +197,42 @@ impl Analysis {
     pub(super) fn options(&self) -> PyResult<DataSetOptions> {
         Ok(DataSetOptions::new(self.whose.options(&self.at)?, parsed::<Window>("window", &self.window)?))
     }
+}
+
+impl Import {
+    pub(super) fn options(self) -> PyResult<ImportOptions> {
+        if self.steps_per_epoch.is_some_and(|steps| steps < 1) {
+            return Err(refused("steps_per_epoch", "expected a number above 0"));
+        }
+        let epsilon = self.eps.map(|epsilon| within("eps", epsilon, limits::NOT_NEGATIVE)).transpose()?;
+        let learning_rate = within("lr", self.lr, limits::POSITIVE)?;
+        let weight_decay = within("weight_decay", self.weight_decay, limits::NOT_NEGATIVE)?;
+        let decay_rates = decay_rates(self.beta1, self.beta2)?;
+        Ok(ImportOptions {
+            optimizer: optimizer_settings(self.optimizer.as_deref(), epsilon, learning_rate, weight_decay, decay_rates),
+            mode: self.mode,
+            gradient: GradientDefinition {
+                accumulated_batches: self.accumulated_batches,
+                unscaled: self.unscaled,
+                clipped: self.clipped,
+                coupled_weight_decay: within("coupled_weight_decay", self.coupled_weight_decay, limits::NOT_NEGATIVE)?,
+            },
+            labels: self.labels,
+            include: self.include,
+            exclude: self.exclude,
+            strip_prefix: self.strip_prefix,
+            strip_suffix: self.strip_suffix,
+            separator: self.separator,
+            every_step: self.every_step,
+            steps_per_epoch: self.steps_per_epoch,
+            ..ImportOptions::default()
+        })
+    }
+}
+
+fn decay_rates(beta1: Option<f64>, beta2: Option<f64>) -> PyResult<(Option<f64>, Option<f64>)> {
+    let rate = |option, rate: Option<f64>| rate.map(|rate| within(option, rate, limits::DECAY_RATE)).transpose();
+    Ok((rate("beta1", beta1)?, rate("beta2", beta2)?))
 }
 
 fn refused(option: &str, reason: impl Display) -> pyo3::PyErr {

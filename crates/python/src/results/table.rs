@@ -2,7 +2,7 @@
 
 use epsiloscope_figure::{Figure, Style, svg};
 use epsiloscope_raster::png;
-use epsiloscope_report::Told;
+use epsiloscope_report::{Told, more_rows};
 use polars::prelude::{AnyValue, DataFrame};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -29,10 +29,6 @@ impl Results {
         frame.align_chunks();
         Self { frame, told, n_untold, figure }
     }
-
-    fn more(&self) -> Option<String> {
-        (0 < self.n_untold).then(|| format!("and {} more", self.n_untold))
-    }
 }
 
 #[pymethods]
@@ -58,18 +54,13 @@ impl Results {
     }
 
     fn text(&self) -> String {
-        let more = self.more().map_or(String::new(), |more| more + "\n");
+        let more = more_rows(self.n_untold).map_or(String::new(), |more| more + "\n");
         format!("{}{more}", self.told)
     }
 
     fn html(&self) -> String {
-        let more = self.more().map_or(String::new(), |more| format!("<p>{more}</p>\n"));
+        let more = more_rows(self.n_untold).map_or(String::new(), |more| format!("<p>{more}</p>\n"));
         format!("{}{more}", self.told.html())
-    }
-
-    /// Whether there is something to draw.
-    fn has_figure(&self) -> bool {
-        !self.figure.panels.is_empty()
     }
 
     fn svg(&self, py: Python<'_>, theme: &str) -> PyResult<String> {
