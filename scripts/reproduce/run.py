@@ -78,7 +78,8 @@ def estimates(calibration, seed):
 def training(workload, optimizer, epsilon, rate, seed, folder):
     """The shell command of one training, which prints its last test metric; the arguments may be placeholders."""
     record = [
-        program("epsiloscope-record"), "train", *workload.options, "--threads", "1", "--steps", str(workload.steps),
+        program("epsiloscope-record"), "train", *workload.options, *workload.trained, "--threads", "1",
+        "--steps", str(workload.steps),
         "--epochs", "1000", "--optimizer", optimizer, *UNRECORDED, "--overwrite",
     ]
     told = f"awk -F, '$3 == \"{workload.metric}\" {{{{ value = $4 }}}} END {{{{ print \"metric=\" value }}}}' {folder}/metrics.csv"

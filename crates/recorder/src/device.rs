@@ -39,6 +39,16 @@ impl DeviceEngine {
         }
     }
 
+    fn take_tensor(&mut self, tensor: usize, gradient: Option<&Tensor>, wanted: Wanted) -> Result<(), TchError> {
+        if let Some(gradient) = gradient {
+            self.take_gradient(tensor, gradient, wanted)?;
+        }
+        if wanted.critical_epsilon {
+            self.take_critical_epsilons(tensor, wanted)?;
+        }
+        Ok(())
+    }
+
     fn take_gradient(&mut self, tensor: usize, gradient: &Tensor, wanted: Wanted) -> Result<(), TchError> {
         let gradient = gradient.f_contiguous()?.f_flatten(0, -1)?;
         if wanted.gradient {
@@ -86,14 +96,11 @@ impl DeviceEngine {
 }
 
 impl Engine for DeviceEngine {
-    fn take(&mut self, tensor: usize, gradient: Option<&Tensor>, wanted: Wanted) -> Result<(), TchError> {
-        if let Some(gradient) = gradient {
-            self.take_gradient(tensor, gradient, wanted)?;
-        }
-        if wanted.critical_epsilon {
-            self.take_critical_epsilons(tensor, wanted)?;
-        }
-        Ok(())
+    fn take(&mut self, gradients: &[Option<Tensor>], wanted: Wanted) -> Result<(), (usize, TchError)> {
+        let mut each = gradients.iter().enumerate();
+        each.try_for_each(|(tensor, gradient)| {
+            self.take_tensor(tensor, gradient.as_ref(), wanted).map_err(|fault| (tensor, fault))
+        })
     }
 
     /// The one moment that waits for the device.

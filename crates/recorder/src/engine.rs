@@ -9,8 +9,11 @@ use crate::moments_file::TensorMoments;
 
 /// Observes gradients, which are dense and of type `f32`.
 pub(crate) trait Engine {
-    /// Takes the gradient, if there is one, of a tensor given by its index in the plan.
-    fn take(&mut self, tensor: usize, gradient: Option<&Tensor>, wanted: Wanted) -> Result<(), TchError>;
+    /// Takes the gradients, where there are such, of all tensors in the order of the plan.
+    ///
+    /// # Errors
+    /// libtorch's, with the index of the tensor.
+    fn take(&mut self, gradients: &[Option<Tensor>], wanted: Wanted) -> Result<(), (usize, TchError)>;
 
     /// What was wanted since the last call, in any order.
     fn collect(&mut self) -> Result<Vec<Observation>, TchError>;

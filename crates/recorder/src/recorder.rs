@@ -190,10 +190,8 @@ impl Recorder {
             (None, None) => false,
         };
         let wanted = self.wanted(info, is_recorded, overflow);
-        for (index, gradient) in gradients.iter().enumerate() {
-            let taken = self.engine.take(index, gradient.as_ref(), wanted);
-            taken.map_err(|source| self.torch_fault(index, source))?;
-        }
+        let taken = self.engine.take(&gradients, wanted);
+        taken.map_err(|(index, source)| self.torch_fault(index, source))?;
         if !is_recorded {
             return Ok(None);
         }

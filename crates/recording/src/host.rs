@@ -1,23 +1,39 @@
-//! Counting on the CPU: one pass over each gradient where it lies.
+//! Counting on the CPU: one pass over each gradient where it lies, several tensors at a time.
+
+use std::cmp::Reverse;
 
 use epsiloscope_format::{Elements, Observation, Sample};
 use epsiloscope_moments::{LentMoments, Moments, Observed, Observer};
 
 use crate::counting::{EnginePlan, Wanted, observation};
+use crate::workers::Workers;
 
 /// Counts gradients that lie in memory as floats, and keeps the moments behind critical ε where those are wanted.
+///
+/// What is counted does not depend on the number of threads: a tensor is one thread's.
 pub struct HostCounter {
     plan: EnginePlan,
     /// Tensor by tensor, one per optimizer.
     moments: Vec<Vec<Moments>>,
-    observer: Observer,
+    workers: Workers,
     observations: Vec<Observation>,
+}
+
+/// A tensor to be counted by whichever thread is free.
+struct Task<'a> {
+    tensor: usize,
+    gradient: Option<&'a [f32]>,
+    moments: &'a mut [Moments],
+    plan: &'a EnginePlan,
+    wanted: Wanted,
 }
 
 impl HostCounter {
     /// A counter that has seen nothing; `moments` are of each tensor in turn, one per optimizer, or none.
-    pub fn new(plan: EnginePlan, moments: Vec<Vec<Moments>>) -> Self {
-        Self { plan, moments, observer: Observer::new(), observations: Vec::new() }
+    ///
+    /// It counts on as many threads as the training computes on, sixteen at most.
+    pub fn new(plan: EnginePlan, moments: Vec<Vec<Moments>>, n_threads: usize) -> Self {
+        Self { plan, moments, workers: Workers::new(n_threads), observations: Vec::new() }
     }
 
     /// What it counts.
@@ -30,29 +46,38 @@ impl HostCounter {
         &self.moments
     }
 
-    /// Takes the gradient, if there is one, of a tensor given by its index in the plan.
+    /// Takes gradients, where there are such, of tensors given by their indices in the plan.
     ///
     /// # Panics
-    /// If the gradient has not as many elements as the plan says.
-    pub fn take(&mut self, tensor: usize, gradient: Option<&[f32]>, wanted: Wanted) {
-        let observed = gradient.map(|values| self.take_values(tensor, values, wanted)).unwrap_or_default();
-        if wanted.critical_epsilon {
-            self.take_critical_epsilons(tensor, observed, wanted);
-        }
+    /// If a gradient has not as many elements as the plan says, or a tensor is given twice.
+    pub fn take<'a>(&mut self, gradients: impl IntoIterator<Item = (usize, Option<&'a [f32]>)>, wanted: Wanted) {
+        let mut moments: Vec<Option<&mut [Moments]>> =
+            self.moments.iter_mut().map(|each| Some(&mut each[..])).collect();
+        let plan = &self.plan;
+        let task = |(tensor, gradient): (usize, _)| {
+            let moments = moments[tensor].take().expect("each tensor once");
+            Task { tensor, gradient, moments, plan, wanted }
+        };
+        let mut tasks: Vec<Task<'_>> = gradients.into_iter().map(task).collect();
+        let numel = |task: &Task<'_>| plan.tensors[task.tensor].numel;
+        tasks.sort_by_key(|task| Reverse(numel(task)));
+        let n_elements = tasks.iter().map(numel).sum();
+        let taken = self.workers.map(tasks, n_elements, |observer, task| task.take(observer));
+        self.observations.extend(taken.into_iter().flatten());
     }
 
     /// Takes the critical ε that follow from moments which the optimizer itself keeps; `optimizer` is an index into the
     /// plan's quantities. With `elements` the values of all of them are recorded.
     pub fn take_lent(&mut self, tensor: usize, optimizer: usize, moments: &LentMoments<'_>, elements: bool) {
-        let observed = self.observer.observe_lent(moments);
-        let sample = elements.then(|| self.all_of(tensor, moments.critical_epsilon()));
+        let observed = self.workers.observer().observe_lent(moments);
+        let sample = elements.then(|| self.plan.all_of(tensor, moments.critical_epsilon()));
         self.push(tensor, optimizer, observed, sample);
     }
 
     /// Takes critical ε that were computed elsewhere.
     pub fn take_critical(&mut self, tensor: usize, optimizer: usize, values: &[f32], elements: bool) {
-        let observed = self.observer.observe(values, &mut [], false).0;
-        let sample = elements.then(|| self.all_of(tensor, values.to_vec()));
+        let observed = self.workers.observer().observe(values, &mut [], false).0;
+        let sample = elements.then(|| self.plan.all_of(tensor, values.to_vec()));
         self.push(tensor, optimizer, observed, sample);
     }
 
@@ -75,40 +100,133 @@ impl HostCounter {
         let quantity = self.plan.quantities.critical_epsilon[optimizer];
         self.observations.push(observation((tensor, quantity), observed, sample));
     }
+}
 
+impl EnginePlan {
+    /// The values of all elements of a tensor.
     fn all_of(&self, tensor: usize, values: Vec<f32>) -> Sample {
-        Sample { elements: Elements::From(self.plan.tensors[tensor].offset), values }
+        Sample { elements: Elements::From(self.tensors[tensor].offset), values }
+    }
+}
+
+impl Task<'_> {
+    /// Everything that is wanted of the tensor.
+    fn take(mut self, observer: &mut Observer) -> Vec<Observation> {
+        let mut observations = Vec::new();
+        let observed = self.gradient.map(|values| self.take_values(values, observer, &mut observations));
+        if self.wanted.critical_epsilon {
+            self.take_critical_epsilons(observed.unwrap_or_default(), observer, &mut observations);
+        }
+        observations
     }
 
-    fn take_values(&mut self, tensor: usize, values: &[f32], wanted: Wanted) -> Vec<Observed> {
-        let moments = &mut self.moments[tensor][..];
-        if !wanted.gradient {
-            for moments in moments.iter_mut().filter(|_| wanted.moments) {
+    /// Observes the gradient and moves the moments; the critical ε that were observed with it.
+    fn take_values(
+        &mut self,
+        values: &[f32],
+        observer: &mut Observer,
+        observations: &mut Vec<Observation>,
+    ) -> Vec<Observed> {
+        if !self.wanted.gradient {
+            for moments in self.moments.iter_mut().filter(|_| self.wanted.moments) {
                 moments.update(0, values);
                 moments.end_step();
             }
             return Vec::new();
         }
-        let updated = if wanted.moments { moments } else { &mut [] };
-        let (gradient, critical) = self.observer.observe(values, updated, wanted.critical_epsilon);
-        let plan = &self.plan.tensors[tensor];
-        let sample = plan.recorded().map(|elements| Sample { elements, values: plan.values(values) });
-        self.observations.push(observation((tensor, self.plan.quantities.gradient), gradient, sample));
+        let updated = if self.wanted.moments { &mut *self.moments } else { &mut [] };
+        let (gradient, critical) = observer.observe(values, updated, self.wanted.critical_epsilon);
+        let of_tensor = &self.plan.tensors[self.tensor];
+        let sample = of_tensor.recorded().map(|elements| Sample { elements, values: of_tensor.values(values) });
+        observations.push(observation((self.tensor, self.plan.quantities.gradient), gradient, sample));
         critical
     }
 
     /// Takes critical ε that were observed as the moments were updated; without those, of the moments as they are.
-    fn take_critical_epsilons(&mut self, tensor: usize, observed: Vec<Observed>, wanted: Wanted) {
+    fn take_critical_epsilons(
+        &self,
+        observed: Vec<Observed>,
+        observer: &mut Observer,
+        observations: &mut Vec<Observation>,
+    ) {
         let mut observed = observed.into_iter();
-        for optimizer in 0..self.moments[tensor].len() {
-            let moments = &self.moments[tensor][optimizer];
+        for (moments, &quantity) in self.moments.iter().zip(&self.plan.quantities.critical_epsilon) {
             if moments.steps() == 0 {
                 continue;
             }
-            let of_moments = || self.observer.observe_lent(&moments.lent());
-            let observed = observed.next().unwrap_or_else(of_moments);
-            let sample = wanted.elements.then(|| self.all_of(tensor, moments.critical_epsilon()));
-            self.push(tensor, optimizer, observed, sample);
+            let observed = observed.next().unwrap_or_else(|| observer.observe_lent(&moments.lent()));
+            let sample = self.wanted.elements.then(|| self.plan.all_of(self.tensor, moments.critical_epsilon()));
+            observations.push(observation((self.tensor, quantity), observed, sample));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use epsiloscope_moments::{Decay, Optimizer};
+
+    use super::*;
+    use crate::counting::{Quantities, RecordedElements, TensorPlan};
+
+    const OPTIMIZERS: [Optimizer; 2] = [Optimizer::Adam, Optimizer::AdaBelief];
+
+    fn counter(sizes: &[usize], n_threads: usize) -> HostCounter {
+        let plan_of = |&numel: &usize| {
+            let elements = RecordedElements::Listed((0..numel as i64).step_by(3).collect::<Arc<[i64]>>());
+            TensorPlan { numel, offset: 0, elements }
+        };
+        let tensors = sizes.iter().map(plan_of).collect();
+        let plan = EnginePlan { tensors, quantities: Quantities { gradient: 0, critical_epsilon: vec![1, 2] } };
+        let decay = Decay { beta1: 0.9, beta2: 0.999 };
+        let moments_of = |&numel: &usize| OPTIMIZERS.map(|optimizer| Moments::new(optimizer, decay, numel)).into();
+        HostCounter::new(plan, sizes.iter().map(moments_of).collect(), n_threads)
+    }
+
+    /// Magnitudes over thirty decades, both signs, zeros among them.
+    fn gradients(sizes: &[usize], step: usize) -> Vec<Vec<f32>> {
+        let value = |tensor: usize, element: usize| {
+            let mixed = (element + 1).wrapping_mul(0x9E37_79B9).wrapping_add(step * 77 + tensor);
+            let sign = if mixed & 64 == 0 { 1.0 } else { -1.0 };
+            if mixed % 11 == 0 { 0.0 } else { sign * 10f32.powf((mixed % 3000) as f32 / 100.0 - 25.0) }
+        };
+        let of_tensor = |(tensor, &size): (usize, &usize)| (0..size).map(|element| value(tensor, element)).collect();
+        sizes.iter().enumerate().map(of_tensor).collect()
+    }
+
+    /// What was observed, as text: that tells every float apart, and equals itself where one is no number.
+    fn take(counter: &mut HostCounter, gradients: &[Vec<f32>], wanted: Wanted) -> String {
+        // One tensor has none at this step.
+        let given = gradients.iter().enumerate().map(|(tensor, values)| (tensor, (tensor != 3).then_some(&values[..])));
+        counter.take(given, wanted);
+        format!("{:?}", counter.collect())
+    }
+
+    /// One thread, which takes tensor after tensor, is the oracle.
+    #[test]
+    fn threads_count_as_one_does() {
+        // Enough elements that threads are woken, more tensors than threads, an empty one.
+        let sizes = [40_000, 1, 33_333, 50, 0, 8_000, 1_025];
+        let wanted = Wanted { gradient: true, moments: true, critical_epsilon: true, elements: false };
+        let mut one = counter(&sizes, 1);
+        let mut several = [counter(&sizes, 2), counter(&sizes, 5)];
+        for step in 0..3 {
+            let gradients = gradients(&sizes, step);
+            let wanted = Wanted { gradient: step != 1, critical_epsilon: step != 1, elements: step == 2, ..wanted };
+            let expected = take(&mut one, &gradients, wanted);
+            assert_eq!(expected == "[]", step == 1);
+            for several in &mut several {
+                assert!(take(several, &gradients, wanted) == expected, "step {step}");
+            }
+        }
+        assert!(several.iter().all(|several| several.moments() == one.moments()));
+    }
+
+    #[test]
+    #[should_panic(expected = "each tensor once")]
+    fn a_tensor_is_taken_once() {
+        let wanted = Wanted { gradient: true, moments: false, critical_epsilon: false, elements: false };
+        counter(&[1], 1).take([(0, Some(&[1.0][..])), (0, Some(&[1.0][..]))], wanted);
     }
 }

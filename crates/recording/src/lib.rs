@@ -14,6 +14,7 @@ mod host;
 mod plan;
 mod sampling;
 mod selection;
+mod workers;
 mod writer;
 
 pub use counting::{EnginePlan, Quantities, RecordedElements, TensorPlan, Wanted, observation};

@@ -4,6 +4,7 @@
 //! own.
 
 mod args;
+mod denormals;
 mod estimate_cost;
 mod estimate_size;
 mod train;

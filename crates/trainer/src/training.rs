@@ -10,6 +10,7 @@ use tch::nn::VarStore;
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::args::{DeviceChoice, Options, Recording};
+use crate::denormals;
 use crate::optimizers;
 use crate::recording;
 use crate::schedule::Schedule;
@@ -35,6 +36,10 @@ impl<'a> Setting<'a> {
     pub(crate) fn new(recording: &'a Recording) -> anyhow::Result<Self> {
         let options = recording.options();
         let device = device(options.training.device)?;
+        if options.training.flush_denormals {
+            // Before libtorch starts threads, which take the setting over.
+            denormals::flush()?;
+        }
         tch::set_num_threads(options.training.n_threads());
         tch::manual_seed(options.training.seed);
         let var_store = VarStore::new(device);

@@ -68,7 +68,7 @@ impl Recording {
             let shared = Arc::new(Shared::default());
             let writer = description.in_background(writer, &shared)?;
             let Plan { tensors, engine, manifest } = plan;
-            let counter = HostCounter::new(engine, moments);
+            let counter = HostCounter::new(engine, moments, request.threads);
             Ok(Live { description, manifest, tensors, counter, writer, shared })
         });
         Ok(Self { live: Some(live.map_err(exception)?), process: std::process::id() })
@@ -113,10 +113,8 @@ impl Recording {
         let values = values?;
         let wanted = Wanted { gradient: counted, moments, critical_epsilon: false, elements: false };
         self.count(py, |live| {
-            for (&tensor, values) in tensors.iter().zip(values) {
-                live.check(tensor, values.len())?;
-                live.counter.take(tensor, Some(values), wanted);
-            }
+            tensors.iter().zip(&values).try_for_each(|(&tensor, values)| live.check(tensor, values.len()))?;
+            live.counter.take(tensors.iter().copied().zip(values.into_iter().map(Some)), wanted);
             Ok(())
         })
     }
@@ -125,7 +123,7 @@ impl Recording {
     fn critical_kept(&mut self, py: Python<'_>, elements: bool) -> PyResult<()> {
         let wanted = Wanted { gradient: false, moments: false, critical_epsilon: true, elements };
         self.count(py, |live| {
-            (0..live.tensors.len()).for_each(|tensor| live.counter.take(tensor, None, wanted));
+            live.counter.take((0..live.tensors.len()).map(|tensor| (tensor, None)), wanted);
             Ok(())
         })
     }

@@ -32,6 +32,8 @@ pub(super) struct Request {
     waits_when_full: bool,
     patience_secs: f64,
     flush_secs: f64,
+    /// That gradients are counted on.
+    pub(super) threads: usize,
     tensors: Vec<Tensor>,
     /// Where a run is taken up again.
     pub(super) resumption: Option<Resumption>,

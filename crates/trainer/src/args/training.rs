@@ -77,6 +77,11 @@ pub(crate) struct TrainingOptions {
     /// More threads than free cores are many times slower than fewer, unless `OMP_WAIT_POLICY=passive` is set.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) threads: Option<i32>,
+
+    /// Take numbers below 1.2e-38 for zero, gradients among them: processors compute with those many times slower, and
+    /// saturated recurrent networks have them by the thousand.
+    #[arg(long)]
+    pub(crate) flush_denormals: bool,
 }
 
 impl TrainingOptions {

@@ -116,6 +116,7 @@ def request(
             "waits_when_full": options.when_full == "wait",
             "patience_secs": options.patience,
             "flush_secs": options.flush_secs,
+            "threads": torch.get_num_threads(),
             "tensors": [
                 {
                     "name": each.name,
