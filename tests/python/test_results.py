@@ -8,6 +8,7 @@ import sys
 from html.parser import HTMLParser
 
 import duckdb
+import numpy as np
 import optuna
 import pandas
 import polars
@@ -212,6 +213,15 @@ def test_one_damaged_run_never_stops_the_others(tmp_path):
 def test_options_that_are_none_are_refused(options, expected):
     with pytest.raises(ValueError, match=expected):
         epsiloscope.estimate(RUNS[0], **options)
+
+
+def test_options_may_be_numbers_of_numpy():
+    given = epsiloscope.estimate(RUNS[0], percentile=np.float32(0.75), bootstrap=np.int64(9), seed=np.uint8(2), at=np.int64(47))
+    assert given.to_dicts() == epsiloscope.estimate(RUNS[0], percentile=0.75, bootstrap=9, seed=2, at=47).to_dicts()
+    with pytest.raises(TypeError, match="expected a number or a text"):
+        epsiloscope.estimate(RUNS[0], seed=object())
+    with pytest.raises(ValueError, match="float values"):
+        epsiloscope.estimate(RUNS[0], percentile=float("nan"))
 
 
 @pytest.mark.filterwarnings("ignore:epsiloscope")
