@@ -103,7 +103,7 @@ pub fn bounds_along(estimates: &DataFrame) -> PolarsResult<Vec<BoundsAt>> {
                 task: text(task, row)?,
                 configuration: text(configuration, row)?,
                 seed: text(seed, row),
-                mode: if mode.get(row)? == mode_name(Mode::Calibration) { Mode::Calibration } else { Mode::Monitoring },
+                mode: if mode.get(row)? == Mode::Calibration.name() { Mode::Calibration } else { Mode::Monitoring },
             },
             of: Of {
                 optimizer: text(optimizer, row)?,
@@ -118,14 +118,6 @@ pub fn bounds_along(estimates: &DataFrame) -> PolarsResult<Vec<BoundsAt>> {
     };
     let null = |row| move || PolarsError::NoData(format!("row {row} of the estimates lacks a value").into());
     (0..estimates.height()).map(|row| at(row).ok_or_else(null(row))).collect()
-}
-
-/// The word of a mode in tables.
-pub(crate) fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Calibration => "calibration",
-        Mode::Monitoring => "monitoring",
-    }
 }
 
 #[cfg(test)]
@@ -164,7 +156,7 @@ pub(crate) mod tests {
             "task" => column(|at| Some(&at.run.task)),
             "configuration" => column(|at| Some(&at.run.configuration)),
             "seed" => column(|at| at.run.seed.as_deref()),
-            "mode" => column(|at| Some(mode_name(at.run.mode))),
+            "mode" => column(|at| Some(at.run.mode.name())),
             "optimizer" => column(|at| Some(&at.of.optimizer)),
             "combination" => column(|at| at.of.combination.as_deref()),
             "scope" => column(|at| Some(&at.of.scope)),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use epsiloscope_format::Mode;
 use polars::prelude::*;
 
-use crate::along::{BoundsAt, Of, mode_name};
+use crate::along::{BoundsAt, Of};
 use crate::estimate::nearest_power;
 
 /// Bounds after one step, seen from where they began and from what the calibration said.
@@ -73,7 +73,7 @@ pub fn drift_table(drifts: &[Drift<'_>]) -> PolarsResult<DataFrame> {
     df![
         "run" => bounds().map(|at| at.run.name.as_str()).collect::<Vec<_>>(),
         "configuration" => bounds().map(|at| at.run.configuration.as_str()).collect::<Vec<_>>(),
-        "mode" => bounds().map(|at| mode_name(at.run.mode)).collect::<Vec<_>>(),
+        "mode" => bounds().map(|at| at.run.mode.name()).collect::<Vec<_>>(),
         "optimizer" => bounds().map(|at| at.of.optimizer.as_str()).collect::<Vec<_>>(),
         "combination" => bounds().map(|at| at.of.combination.as_deref()).collect::<Vec<_>>(),
         "scope" => bounds().map(|at| at.of.scope.as_str()).collect::<Vec<_>>(),

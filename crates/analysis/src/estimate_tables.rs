@@ -2,7 +2,6 @@
 
 use polars::prelude::*;
 
-use crate::along::mode_name;
 use crate::combination::Combination;
 use crate::estimate::{CombinedBound, Estimate, SearchSpace};
 use crate::grouping::Scope;
@@ -35,7 +34,7 @@ pub fn estimate_table(estimates: &[Estimate]) -> PolarsResult<DataFrame> {
     let whole = |name, value: fn(Row<'_>) -> Option<i64>| column(name, &rows, value);
     let mut columns = vec![
         text("run", |(e, _)| Some(&e.run)),
-        text("mode", |(e, _)| Some(mode_name(e.mode))),
+        text("mode", |(e, _)| Some(e.mode.name())),
         text("status", |(e, _)| Some(if e.finished { "finished" } else { "unfinished" })),
         text("optimizer", |(e, _)| Some(e.optimizer.name())),
         whole("step", |(e, _)| Some(e.step)),

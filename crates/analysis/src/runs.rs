@@ -3,7 +3,6 @@
 use epsiloscope_format::{Manifest, Run};
 use polars::prelude::*;
 
-use crate::along::mode_name;
 use crate::error::AnalysisError;
 
 /// One row: settings, extent and gaps of a run.
@@ -21,7 +20,7 @@ pub fn run_row(run: &Run) -> Result<DataFrame, AnalysisError> {
         "task" => [manifest.task()],
         "configuration" => [manifest.configuration()],
         "seed" => [manifest.seed()],
-        "mode" => [mode_name(manifest.mode)],
+        "mode" => [manifest.mode.name()],
         "status" => [if run.is_finished() { "finished" } else { "unfinished" }],
         "created" => [manifest.created.as_str()],
         "finished" => [manifest.finished.as_deref()],

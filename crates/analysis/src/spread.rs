@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use epsiloscope_format::Mode;
 use polars::prelude::*;
 
-use crate::along::{BoundsAt, Of, mode_name};
+use crate::along::{BoundsAt, Of};
 use crate::bootstrap::bootstrap_over;
 
 /// Resamples of the runs behind an interval.
@@ -54,7 +54,7 @@ pub struct Spreading {
 pub fn spread(bounds: &[BoundsAt], confidence: f64, seed: u64) -> Vec<Spread<'_>> {
     let mut groups: BTreeMap<_, Vec<&BoundsAt>> = BTreeMap::new();
     for at in bounds {
-        let key = (&at.run.configuration, mode_name(at.run.mode), &at.of, at.step);
+        let key = (&at.run.configuration, at.run.mode.name(), &at.of, at.step);
         groups.entry(key).or_default().push(at);
     }
     groups.into_values().map(|runs| over_runs(runs, confidence, seed)).collect()
@@ -106,7 +106,7 @@ pub fn spread_table(spreads: &[Spread<'_>]) -> PolarsResult<DataFrame> {
     let texts = |value: fn(&Spread<'_>) -> String| spreads.iter().map(value).collect::<Vec<_>>();
     let mut columns: Vec<Column> = vec![
         Column::new("configuration".into(), texts(|spread| spread.configuration.to_owned())),
-        Column::new("mode".into(), texts(|spread| mode_name(spread.mode).to_owned())),
+        Column::new("mode".into(), texts(|spread| spread.mode.name().to_owned())),
         Column::new("optimizer".into(), texts(|spread| spread.of.optimizer.clone())),
         Column::new(
             "combination".into(),

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use epsiloscope_analysis::{At, Window};
-use epsiloscope_format::{Mode, Run, escaped};
+use epsiloscope_format::{Run, escaped};
 use epsiloscope_report::{Glance, PanelOptions, glance, verdict_sentence};
 use epsiloscope_terminal::{Look, Portrait, draw, text};
 use ratatui_core::buffer::Buffer;
@@ -118,7 +118,7 @@ impl Words {
 /// `cnn-training · monitoring, adam, lr 0.001 · 94 steps, finished`
 fn title(run: &Run) -> String {
     let manifest = run.manifest();
-    let mode = if manifest.mode == Mode::Calibration { "calibration" } else { "monitoring" };
+    let mode = manifest.mode.name();
     let state = if run.is_finished() { "finished" } else { "not finished" };
     let optimizer = &manifest.optimizer;
     format!(

@@ -40,5 +40,5 @@ pub use data::{
 pub use font::FONTS;
 pub use heat_map::{Spans, spans};
 pub use layout::{FigureError, Style, svg};
-pub use scale::{magnitude_range, whole_decades};
+pub use scale::{grouped, magnitude_range, whole_decades};
 pub use text::Text;

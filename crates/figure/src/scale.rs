@@ -78,8 +78,8 @@ pub(crate) fn written(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').replace('-', "−")
 }
 
-/// A whole number in thin groups of three digits.
-pub(crate) fn grouped(value: i64) -> String {
+/// A whole number in thin groups of three digits, `60 000`.
+pub fn grouped(value: i64) -> String {
     let digits = value.unsigned_abs().to_string();
     let mut text = if value < 0 { "−".to_owned() } else { String::new() };
     for (index, digit) in digits.chars().enumerate() {
@@ -118,6 +118,7 @@ mod tests {
             ["0", "1\u{202f}000", "2\u{202f}000", "3\u{202f}000", "4\u{202f}000", "5\u{202f}000"]
         );
         assert_eq!(texts(1.0, 1.0, 5), ["1"]);
+        assert_eq!((grouped(60_000), grouped(-999)), ("60\u{202f}000".to_owned(), "−999".to_owned()));
     }
 
     #[test]

@@ -111,6 +111,16 @@ pub enum Mode {
     Monitoring,
 }
 
+impl Mode {
+    /// Its word in manifests and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Calibration => "calibration",
+            Self::Monitoring => "monitoring",
+        }
+    }
+}
+
 /// What the quantity `gradient` is: what enters the optimizer's moments, read once per optimizer step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -640,4 +650,16 @@ fn explained(storage: &dyn Storage, fault: FormatError) -> FormatError {
 /// The time now, RFC 3339, in UTC to the second.
 pub fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_is_called_what_manifests_call_it() {
+        for mode in [Mode::Calibration, Mode::Monitoring] {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.name());
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use epsiloscope_analysis::grouping::{Group, Grouping, Scope};
 use epsiloscope_analysis::{AnalysisError, CandidateOptions, Combination, EstimateOptions, Window};
-use epsiloscope_format::{MagnitudePolicy, Mode, Run};
+use epsiloscope_format::{MagnitudePolicy, Run};
 use serde::Serialize;
 
 use crate::budget::Budget;
@@ -75,7 +75,7 @@ impl RunPage {
         let grouping = Grouping::of(&manifest.tensors);
         Ok(Self {
             name: manifest.run.clone(),
-            mode: if manifest.mode == Mode::Calibration { "calibration" } else { "monitoring" },
+            mode: manifest.mode.name(),
             finished: run.is_finished(),
             optimizer: manifest.optimizer.name.clone(),
             epsilon: manifest.optimizer.epsilon,

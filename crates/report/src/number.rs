@@ -22,19 +22,6 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
-/// A whole number with thin groups of three digits, `60 000`.
-pub(crate) fn grouped(value: i64) -> String {
-    let digits = value.unsigned_abs().to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    if value < 0 { format!("-{text}") } else { text }
-}
-
 /// Bytes in binary units.
 pub(crate) fn bytes(value: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -55,8 +42,6 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!(magnitude(1.0e-8), "1e-8");
         assert_eq!(magnitude(0.012_345), "1.23e-2");
-        assert_eq!(grouped(60_000), "60\u{202f}000");
-        assert_eq!(grouped(-999), "-999");
         assert_eq!(bytes(1_572_864), "1.5 MiB");
         assert_eq!(percent(0.1234), "12.3 %");
         assert_eq!((percent(0.0).as_str(), percent(1e-9).as_str()), ("0.0 %", "less than 0.1 %"));

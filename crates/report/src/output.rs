@@ -10,6 +10,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::csv::{Writer as CsvWriter, WriterBuilder as CsvWriterBuilder};
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, Writer as JsonWriter, WriterBuilder as JsonWriterBuilder};
+use epsiloscope_figure::grouped;
 use epsiloscope_format::{FormatError, parquet_file};
 use parquet::errors::ParquetError;
 use polars::prelude::{AnyValue, Column, DataFrame, PolarsError};
@@ -202,7 +203,7 @@ pub fn write_more_rows(n_rows: usize, out: &mut dyn Write) -> io::Result<()> {
 
 /// How many rows a table for people leaves out, if it does: `and 1 234 more rows`.
 pub fn more_rows(n_rows: usize) -> Option<String> {
-    (0 < n_rows).then(|| format!("and {} more rows", number::grouped(n_rows as i64)))
+    (0 < n_rows).then(|| format!("and {} more rows", grouped(n_rows as i64)))
 }
 
 /// The fault that the encoders would turn into text: a reader that has seen enough is none.

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
+use epsiloscope_figure::grouped;
 use epsiloscope_format::{
     Cadence, Gradients, Imported, MagnitudePolicy, Manifest, Mode, Resumption, Run, SourceBins, Status, StepRange,
     Table, TensorInfo, escaped,
 };
 
-use crate::number::{bytes, grouped, magnitude};
+use crate::number::{bytes, magnitude};
 
 /// Ranges of missing steps that are written out; of the others the number is.
 const MAX_RANGES: usize = 4;

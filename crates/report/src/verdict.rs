@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use epsiloscope_analysis::estimate::nearest_power;
 use epsiloscope_analysis::{Bound, Estimate, LeftOut, Method, OwnEpsilon, Regime};
+use epsiloscope_figure::grouped;
 use epsiloscope_format::Mode;
 
 use crate::escape::shown;
-use crate::number::{grouped, magnitude, percent, power};
+use crate::number::{magnitude, percent, power};
 use crate::told::{Side, Told};
 
 /// Writes the search spaces of one or several runs for people to read; of several steps, notes to the last.

@@ -1,9 +1,7 @@
 //! What stands above panels.
 
-use epsiloscope_figure::{Heading, Text};
+use epsiloscope_figure::{Heading, Text, grouped};
 use epsiloscope_format::{MagnitudePolicy, Run};
-
-use crate::number::grouped;
 
 /// The run's name, and what of it is shown.
 pub(super) fn of(run: &Run, part: Option<&str>, details: &[Text]) -> Heading {

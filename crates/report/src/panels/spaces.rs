@@ -1,13 +1,12 @@
 //! Bounds of a run's parts, and search spaces of its optimizers.
 
 use epsiloscope_analysis::{Bound, Estimate, Scope, SearchSpace};
-use epsiloscope_figure::{BoundRow, Bounds, Interval, Panel, SearchSpaceRow, SearchSpaces, Text};
+use epsiloscope_figure::{BoundRow, Bounds, Interval, Panel, SearchSpaceRow, SearchSpaces, Text, grouped};
 use epsiloscope_format::Run;
 
 use super::Selection;
 use super::heading::{self, counted};
 use super::marks::marks_of_epsilon;
-use crate::number::grouped;
 
 /// The bounds of every part of a scope that is shown, by the first combination that was asked for; `None` if none has any.
 pub(super) fn bounds(run: &Run, estimate: &Estimate, scope: Scope, selection: &Selection) -> Option<Panel> {
