@@ -113,9 +113,9 @@ impl Task<'_> {
     /// Everything that is wanted of the tensor.
     fn take(mut self, observer: &mut Observer) -> Vec<Observation> {
         let mut observations = Vec::new();
-        let observed = self.gradient.map(|values| self.take_values(values, observer, &mut observations));
+        let critical = self.gradient.map(|values| self.take_values(values, observer, &mut observations));
         if self.wanted.critical_epsilon {
-            self.take_critical_epsilons(observed.unwrap_or_default(), observer, &mut observations);
+            self.take_critical_epsilons(critical.unwrap_or_default(), observer, &mut observations);
         }
         observations
     }
@@ -145,18 +145,18 @@ impl Task<'_> {
     /// Takes critical ε that were observed as the moments were updated; without those, of the moments as they are.
     fn take_critical_epsilons(
         &self,
-        observed: Vec<Observed>,
+        critical: Vec<Observed>,
         observer: &mut Observer,
         observations: &mut Vec<Observation>,
     ) {
-        let mut observed = observed.into_iter();
+        let mut critical = critical.into_iter();
         for (moments, &quantity) in self.moments.iter().zip(&self.plan.quantities.critical_epsilon) {
             if moments.steps() == 0 {
                 continue;
             }
-            let observed = observed.next().unwrap_or_else(|| observer.observe_lent(&moments.lent()));
+            let of_moments = critical.next().unwrap_or_else(|| observer.observe_lent(&moments.lent()));
             let sample = self.wanted.elements.then(|| self.plan.all_of(self.tensor, moments.critical_epsilon()));
-            observations.push(observation((self.tensor, quantity), observed, sample));
+            observations.push(observation((self.tensor, quantity), of_moments, sample));
         }
     }
 }
