@@ -189,7 +189,7 @@ mod tests {
         let value = |tensor: usize, element: usize| {
             let mixed = (element + 1).wrapping_mul(0x9E37_79B9).wrapping_add(step * 77 + tensor);
             let sign = if mixed & 64 == 0 { 1.0 } else { -1.0 };
-            if mixed % 11 == 0 { 0.0 } else { sign * 10f32.powf((mixed % 3000) as f32 / 100.0 - 25.0) }
+            if mixed.is_multiple_of(11) { 0.0 } else { sign * 10f32.powf((mixed % 3000) as f32 / 100.0 - 25.0) }
         };
         let of_tensor = |(tensor, &size): (usize, &usize)| (0..size).map(|element| value(tensor, element)).collect();
         sizes.iter().enumerate().map(of_tensor).collect()

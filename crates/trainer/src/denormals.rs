@@ -4,6 +4,10 @@
 ///
 /// # Errors
 /// If this processor is none that it is known of.
+#[cfg_attr(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    expect(clippy::unnecessary_wraps, reason = "of other processors nothing is known")
+)]
 pub(crate) fn flush() -> anyhow::Result<()> {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
@@ -56,11 +60,11 @@ mod tests {
     fn threads_started_afterwards_flush_as_well() {
         // In a thread of its own: other tests see denormals as before.
         let flushing = thread::spawn(|| {
-            assert_ne!(half_of_the_least(), 0.0);
+            assert!(half_of_the_least() > 0.0);
             super::flush().unwrap();
             [half_of_the_least(), thread::spawn(half_of_the_least).join().unwrap()]
         });
-        assert_eq!(flushing.join().unwrap(), [0.0; 2]);
-        assert_ne!(half_of_the_least(), 0.0);
+        assert_eq!(flushing.join().unwrap().map(f32::to_bits), [0; 2]);
+        assert!(half_of_the_least() > 0.0);
     }
 }
