@@ -9,8 +9,13 @@
 /// assert_eq!(epsiloscope_format::escaped("conv1\u{1b}[31m"), "conv1\\u{1b}[31m");
 /// ```
 pub fn escaped(text: &str) -> String {
-    let shown = |c: char| if c.is_control() || is_unseen(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    let shown = |c: char| if is_hidden(c) { c.escape_unicode().to_string() } else { c.to_string() };
     text.chars().map(shown).collect()
+}
+
+/// Whether a character is one that [`escaped`] escapes.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control() || is_unseen(c)
 }
 
 /// Unicode's format characters (category Cf) but for the signs that enclose numbers, which are seen, and its separators of

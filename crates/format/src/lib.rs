@@ -81,7 +81,7 @@ pub use columns::{HistogramBatch, MagnitudeBatch, ScalarBatch, Segment, StepBatc
 pub use compact::{CompactOptions, Compaction, compact, compact_on, plan_compaction};
 pub use configuration::{INCIDENTAL_LABELS, SEED_LABEL};
 pub use error::FormatError;
-pub use escape::escaped;
+pub use escape::{escaped, is_hidden};
 pub use lock::has_writer;
 pub use manifest::{
     Cadence, CriticalEpsilonPolicy, GradientDefinition, Gradients, Imported, Losses, MagnitudePolicy, Manifest, Mode,

@@ -10,6 +10,7 @@ mod number;
 mod output;
 mod panels;
 mod run;
+mod seen_json;
 mod told;
 mod verdict;
 

@@ -18,6 +18,7 @@ use polars::prelude::{AnyValue, Column, DataFrame, PolarsError};
 use crate::batch::{frame, record_batch, stacked};
 use crate::escape::{shown, without_formula};
 use crate::number;
+use crate::seen_json::SeenJson;
 use crate::told::{Side, Told};
 
 /// Rows of a table for people.
@@ -94,7 +95,7 @@ pub struct FrameWriter<'a> {
 
 enum Sink<'a> {
     Table { out: &'a mut dyn Write, head: Vec<DataFrame>, n_rows: usize },
-    Json(JsonWriter<Pipe<'a>, JsonArray>),
+    Json(JsonWriter<SeenJson<Pipe<'a>>, JsonArray>),
     Csv(Box<CsvWriter<Pipe<'a>>>),
     Parquet { out: &'a mut dyn Write, frames: Vec<DataFrame> },
 }
@@ -107,7 +108,7 @@ impl<'a> FrameWriter<'a> {
             Format::Table => Sink::Table { out, head: Vec::new(), n_rows: 0 },
             Format::Json => {
                 let pipe = Pipe { out, fault: Rc::clone(&fault) };
-                Sink::Json(JsonWriterBuilder::new().with_explicit_nulls(true).build(pipe))
+                Sink::Json(JsonWriterBuilder::new().with_explicit_nulls(true).build(SeenJson::new(pipe)))
             }
             Format::Csv => Sink::Csv(Box::new(
                 CsvWriterBuilder::new().with_header(true).build(Pipe { out, fault: Rc::clone(&fault) }),
