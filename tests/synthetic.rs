@@ -145,7 +145,7 @@ impl Synthetic {
     }
 
     pub(crate) fn manifest(&self, dir: &Path) -> Manifest {
-        let optimizer = OptimizerSettings { epsilon: 1e-4, ..OptimizerSettings::adam() };
+        let optimizer = OptimizerSettings { epsilon: Some(1e-4), ..OptimizerSettings::adam() };
         let mut manifest = Manifest::new(Manifest::name_from(dir), self.mode, optimizer, "synthetic".to_owned());
         manifest.labels = self.labels.iter().map(|(label, value)| ((*label).to_owned(), value.clone())).collect();
         manifest.histograms = self.histograms;

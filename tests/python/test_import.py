@@ -277,6 +277,44 @@ def test_dumped_gradients_are_estimated_as_recorded_ones(every, gradients, tmp_p
         assert mine.equals(theirs), table
 
 
+RATES = ("learning_rate", "matched_learning_rate", "rate_low", "rate_median", "rate_high", "sgd_rate")
+
+
+def test_what_nobody_said_is_not_known(gradients, tmp_path):
+    """No learning rate and no ε is made up, and what does not depend on them is answered."""
+    dump("npz", gradients, tmp_path / "dumped")
+    run = imported("npz", tmp_path / "dumped", tmp_path / "unknown")
+    settings = manifest(run)["optimizer"]
+    assert (settings["name"], settings["learning_rate"], settings["epsilon"]) == ("unknown", None, None)
+    assert "unknown, lr unknown, ε unknown" in call("epsiloscope", "inspect", run).decode()
+    (row,) = analyse("query", "SELECT learning_rate, epsilon FROM runs", run)
+    assert list(row.values()) == [None, None]
+    rows = analyse("candidates", run, "--optimizer", "adam")
+    assert {row[name] for row in rows for name in RATES} == {None}
+    assert rows[0]["role"] == "default" and all(row["regime"] and 0 <= row["share_below"] <= 1 for row in rows)
+    assert "Its learning rate is not known: with --lr" in call("epsiloscope", "candidates", run).decode()
+    asked = analyse("candidates", run, "--optimizer", "adam", "--lr", 1e-2)
+    assert asked[0]["matched_learning_rate"] == 1e-2 and None not in {row[name] for row in asked for name in RATES}
+    assert [row["share_below"] for row in asked] == [row["share_below"] for row in rows]
+    call("epsiloscope", "analyze", run, "--out", tmp_path / "set")
+    for space in (run, tmp_path / "set"):
+        options = ("--space", space, "--optimizer", "adam", "--strategy", "grid", "--run", "echo loss=1", "--metric", "loss")
+        found = analyse("search", *options, "--out", tmp_path / f"search-{space.name}")
+        assert sorted(row["epsilon"] for row in found) == [row["epsilon"] for row in rows if row["role"] == "grid"]
+        command = [program("epsiloscope"), "search", *options, "--param", "epsilon", "--param", "lr", "--out", tmp_path / "no"]
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2 and "--param lr: expected a range, as the learning rate" in done.stderr, done.stderr
+
+
+def test_what_was_said_is_known(gradients, tmp_path):
+    dump("npz", gradients, tmp_path / "dumped")
+    run = imported("npz", tmp_path / "dumped", tmp_path / "known", "--optimizer", "adam", "--lr", 3e-4)
+    settings = manifest(run)["optimizer"]
+    assert (settings["name"], settings["learning_rate"], settings["epsilon"]) == ("adam", 3e-4, 1e-8)
+    own = analyse("candidates", run, "--optimizer", "adam")[0]
+    assert (own["role"], own["epsilon"], own["matched_learning_rate"]) == ("own", 1e-8, 3e-4)
+
+
 def test_a_sample_of_dumped_gradients_is_the_recorders(sampled, gradients, tmp_path):
     """The same elements, and every element's critical ε by bin."""
     dump("npz", gradients, tmp_path / "dumped")

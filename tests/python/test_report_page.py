@@ -5,6 +5,7 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from runs import ROOT, analyse, call, program
@@ -89,6 +90,28 @@ def check_tiles(page, row):
     assert float(rates.get_attribute("data-high")) == pytest.approx(row["rate_high"], rel=1e-12)
     assert number(page, "#matched") == pytest.approx(row["matched_learning_rate"], rel=1e-12)
     assert number(page, "#regime-caption") == pytest.approx(row["sgd_rate"], rel=1e-12)
+
+
+def test_no_rate_is_shown_where_none_is_known(browser, tmp_path):
+    for step in range(1, 4):
+        np.savez(tmp_path / f"{step}.npz", **{"fc.weight": np.geomspace(1e-9, 1, 500, dtype=np.float32) * step})
+    run, out = tmp_path / "run", tmp_path / "report.html"
+    call("epsiloscope", "import", "npz", tmp_path, "--out", run)
+    call("epsiloscope", "report", run, "--optimizer", "adam", "--out", out)
+    with opened(browser, out) as page:
+        assert "lr –, ε –" in page.inner_text("#about-run")
+        for epsilon in ("1e-8", "1e2"):
+            set_epsilon(page, epsilon)
+            for tile in ("rate", "matched"):
+                assert page.inner_text(f"#{tile}") == "–" and "not known" in page.inner_text(f"#{tile}-caption")
+            (row,) = candidates(run, "--optimizer", "adam", "--epsilon", epsilon)
+            assert number(page, "#share") == row["share_below"] and page.inner_text("#regime") == row["regime"]
+        assert page.inner_text("#regime-caption") == "SGD with momentum"
+        assert "not known" in page.inner_text("#rates-caption")
+    call("epsiloscope", "report", run, "--optimizer", "adam", "--lr", "1e-3", "--out", out)
+    with opened(browser, out) as page:
+        set_epsilon(page, "1e-4")
+        check_tiles(page, candidates(run, "--optimizer", "adam", "--lr", "1e-3", "--epsilon", "1e-4")[0])
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

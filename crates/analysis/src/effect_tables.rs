@@ -2,14 +2,14 @@
 
 use polars::prelude::*;
 
-use crate::effects::{Candidates, Effect};
+use crate::effects::{Candidates, Effect, Rates};
 use crate::search_grid::power_of_ten;
 
 /// One row per run, optimizer, step, ε and part of the scope: what that ε does there.
 ///
 /// # Units
 /// Shares are fractions; `learning_rate` is that of the reference, at which `rate_low`, `rate_median`, `rate_high` and
-/// `sgd_rate` hold, `matched_learning_rate` the one to try with this ε.
+/// `sgd_rate` hold, `matched_learning_rate` the one to try with this ε; all are null where the run's rate is not known.
 ///
 /// # Errors
 /// None that is known; polars reports its own.
@@ -17,6 +17,9 @@ pub fn candidate_table(candidates: &[Candidates]) -> PolarsResult<DataFrame> {
     let rows: Vec<(&Candidates, &Effect)> =
         candidates.iter().flat_map(|of| of.effects.iter().map(move |effect| (of, effect))).collect();
     let numbers = |value: fn(&Effect) -> f64| rows.iter().map(|(_, effect)| value(effect)).collect::<Vec<f64>>();
+    let rates = |value: fn(&Rates) -> f64| {
+        rows.iter().map(|(_, effect)| effect.rates.as_ref().map(value)).collect::<Vec<Option<f64>>>()
+    };
     let texts = |value: fn(&Effect) -> &str| rows.iter().map(|(_, effect)| value(effect)).collect::<Vec<&str>>();
     df![
         "run" => rows.iter().map(|(of, _)| of.run.as_str()).collect::<Vec<_>>(),
@@ -27,14 +30,14 @@ pub fn candidate_table(candidates: &[Candidates]) -> PolarsResult<DataFrame> {
         "epsilon" => numbers(|effect| effect.epsilon),
         "role" => texts(|effect| effect.role.name()),
         "learning_rate" => rows.iter().map(|(of, _)| of.learning_rate).collect::<Vec<_>>(),
-        "matched_learning_rate" => numbers(|effect| effect.matched_learning_rate),
+        "matched_learning_rate" => rows.iter().map(|(_, effect)| effect.matched_learning_rate).collect::<Vec<_>>(),
         "share_below" => numbers(|effect| effect.share_below.value),
         "share_low" => numbers(|effect| effect.share_below.low),
         "share_high" => numbers(|effect| effect.share_below.high),
         "regime" => texts(|effect| effect.regime.name()),
-        "rate_low" => numbers(|effect| effect.rates.low),
-        "rate_median" => numbers(|effect| effect.rates.median),
-        "rate_high" => numbers(|effect| effect.rates.high),
+        "rate_low" => rates(|rates| rates.low),
+        "rate_median" => rates(|rates| rates.median),
+        "rate_high" => rates(|rates| rates.high),
         "sgd_rate" => rows.iter().map(|(_, effect)| effect.sgd_rate).collect::<Vec<_>>(),
         "method" => texts(|effect| effect.method.name()),
         "sample_size" => rows.iter().map(|(_, effect)| effect.sample_size as i64).collect::<Vec<_>>(),

@@ -72,7 +72,7 @@ pub struct CandidateOptions {
     pub epsilons: Vec<f64>,
     /// How many points the grid has; `None` for every power of ten.
     pub points: Option<usize>,
-    /// The learning rate at the reference; `None` for the run's own at its first step.
+    /// The learning rate at the reference; `None` for the run's own at its first step, if that is known.
     pub learning_rate: Option<f64>,
     /// What the search space is narrower than.
     pub trial_range: TrialRange,
@@ -132,8 +132,8 @@ pub struct Candidates {
     pub search: (i32, i32),
     /// The range of trial and error for this optimizer.
     pub trial: (f64, f64),
-    /// The learning rate at the reference.
-    pub learning_rate: f64,
+    /// The learning rate at the reference; without it there are no rates.
+    pub learning_rate: Option<f64>,
     /// The reference first, then candidates as asked for or ascending; of each, every part of the scope by name.
     pub effects: Vec<Effect>,
 }
@@ -158,12 +158,12 @@ pub struct Effect {
     pub share_below: Share,
     /// What that makes of the optimizer.
     pub regime: Regime,
-    /// Effective rates at the reference's learning rate.
-    pub rates: Rates,
-    /// The rate of the SGD that this is, or would be if ε outweighed every gradient; `None` of an ε of 0.
+    /// Effective rates at the reference's learning rate, if that is known.
+    pub rates: Option<Rates>,
+    /// The rate of the SGD that this is, or would be if ε outweighed every gradient; `None` of an ε of 0 also.
     pub sgd_rate: Option<f64>,
-    /// The learning rate to try with this ε.
-    pub matched_learning_rate: f64,
+    /// The learning rate to try with this ε, if the reference's is known.
+    pub matched_learning_rate: Option<f64>,
 }
 
 /// How far elements move per unit of their gradients' mean: quantiles over the elements.
@@ -230,14 +230,14 @@ pub(crate) fn candidates_from(
 ) -> Candidates {
     let convention = estimate.optimizer;
     let reference = estimate.own.map_or((convention.default_epsilon(), Role::Default), |own| (own.epsilon, Role::Own));
-    let learning_rate = options.learning_rate.unwrap_or(manifest.optimizer.learning_rate);
-    let stepping = Stepping::of(estimate, learning_rate);
+    let learning_rate = options.learning_rate.or(manifest.optimizer.learning_rate);
+    let stepping = learning_rate.map(|rate| Stepping::of(estimate, rate));
     let parts = |scope| parts(manifest, known, scope, estimate);
     let median = parts(Scope::Run).first().map_or(f64::NAN, |all| all.critical.median);
     let shown = parts(options.scope);
     let mut effects = Vec::new();
     for (epsilon, role) in epsilons(reference, options, estimate.exponents()) {
-        let matched_learning_rate = stepping.matched(median, reference.0, epsilon);
+        let matched_learning_rate = stepping.as_ref().map(|stepping| stepping.matched(median, reference.0, epsilon));
         effects.extend(shown.iter().map(|part| {
             let share_below =
                 part.distribution.share_below(convention.optimizers_epsilon(epsilon), 1.0 - estimate.confidence);
@@ -250,8 +250,8 @@ pub(crate) fn candidates_from(
                 sample_size: part.distribution.sample_size(),
                 share_below,
                 regime: Regime::of(share_below.value),
-                rates: stepping.rates(part.critical, epsilon),
-                sgd_rate: stepping.sgd_rate(epsilon),
+                rates: stepping.as_ref().map(|stepping| stepping.rates(part.critical, epsilon)),
+                sgd_rate: stepping.as_ref().and_then(|stepping| stepping.sgd_rate(epsilon)),
                 matched_learning_rate,
             }
         }));

@@ -537,7 +537,7 @@ fn own_epsilon(manifest: &Manifest, known: &Known, convention: Convention) -> Op
     if !convention.has_denominator_of(own) {
         return None;
     }
-    let epsilon = manifest.optimizer.epsilon;
+    let epsilon = manifest.optimizer.epsilon?;
     let all = Distribution::of(manifest.tensors.iter().zip(&known.tensors))?;
     let share_below = all.share_below(convention.optimizers_epsilon(epsilon), 1.0).value;
     Some(OwnEpsilon { epsilon, share_below, complete: all.method() != Method::Sample })

@@ -128,8 +128,9 @@ fn runs() -> Vec<Column> {
         whole("dropped_steps", "steps that the recorder could not keep"),
         number("last_loss", "the last loss that is a number").or_null(),
         text("optimizer", "the optimizer it was trained with"),
-        number("learning_rate", "at the first step"),
-        number("epsilon", "its ε"),
+        number("learning_rate", "at the first step; null like `epsilon` of an imported run of which it is not known")
+            .or_null(),
+        number("epsilon", "its ε").or_null(),
         number("beta1", "decay rate of the first moment").or_null(),
         number("beta2", "decay rate of the second moment").or_null(),
         number("weight_decay", "weight decay, coupled or not"),
@@ -265,15 +266,21 @@ fn candidates() -> Vec<Column> {
             "role",
             "why it is looked at: `own` (the run's), `default` (the optimizer's), `asked` or `grid` (recommended)",
         ),
-        number("learning_rate", "the learning rate at the reference, the run's own ε or the default"),
-        number("matched_learning_rate", "the learning rate to try with this ε"),
+        number("learning_rate", "the learning rate at the reference, the run's own ε or the default; null if unknown")
+            .or_null(),
+        number(
+            "matched_learning_rate",
+            "the learning rate to try with this ε; null like the rates if `learning_rate` is",
+        )
+        .or_null(),
         number("share_below", "share of elements with smaller critical ε, on which ε rules"),
         number("share_low", "it is no smaller than this"),
         number("share_high", "it is no greater than this"),
         text("regime", "`no effect`, `mixed` or `sgd-like`"),
-        number("rate_low", "effective learning rate at `learning_rate`: that of the elements with great gradients"),
-        number("rate_median", "that of the median element"),
-        number("rate_high", "that of the elements with small gradients"),
+        number("rate_low", "effective learning rate at `learning_rate`: that of the elements with great gradients")
+            .or_null(),
+        number("rate_median", "that of the median element").or_null(),
+        number("rate_high", "that of the elements with small gradients").or_null(),
         number("sgd_rate", "the rate of the SGD with momentum that this is far above every critical ε").or_null(),
         text("method", "the least exact of the tensors' methods"),
         whole("sample_size", "values known"),

@@ -84,10 +84,10 @@ struct Common {
     /// The optimizer of the training, such as adam [default: unknown]
     #[arg(long, value_name = "NAME")]
     optimizer: Option<String>,
-    /// Its learning rate
-    #[arg(long, default_value_t = 1e-3, value_parser = positive, value_name = "RATE")]
-    lr: f64,
-    /// Its ε [default: the optimizer's]
+    /// Its learning rate [default: unknown]
+    #[arg(long, value_parser = positive, value_name = "RATE")]
+    lr: Option<f64>,
+    /// Its ε [default: the usual one of the optimizer named, else unknown]
     #[arg(long, value_parser = not_negative, value_name = "EPSILON")]
     eps: Option<f64>,
     /// Decay rate of its first moment

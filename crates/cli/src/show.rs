@@ -122,10 +122,10 @@ fn title(run: &Run) -> String {
     let state = if run.is_finished() { "finished" } else { "not finished" };
     let optimizer = &manifest.optimizer;
     format!(
-        "{} · {mode}, {}, lr {} · step {}, {state}",
+        "{} · {mode}, {}{} · step {}, {state}",
         escaped(&manifest.run),
         escaped(&optimizer.name),
-        optimizer.learning_rate,
+        optimizer.learning_rate.map_or_else(String::new, |rate| format!(", lr {rate}")),
         run.last_step()
     )
 }

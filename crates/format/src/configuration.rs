@@ -103,8 +103,8 @@ mod tests {
 
     #[test]
     fn settings_of_the_optimizer_make_another_configuration_of_the_same_task() {
-        assert_eq!(changed(|other| other.optimizer.epsilon = 1e-4), (true, false));
-        assert_eq!(changed(|other| other.optimizer.learning_rate = 1e-2), (true, false));
+        assert_eq!(changed(|other| other.optimizer.epsilon = Some(1e-4)), (true, false));
+        assert_eq!(changed(|other| other.optimizer.learning_rate = Some(1e-2)), (true, false));
     }
 
     #[test]

@@ -141,10 +141,10 @@ pub struct GradientDefinition {
 pub struct OptimizerSettings {
     /// Its name, e.g. `adam`.
     pub name: String,
-    /// The learning rate at the first step.
-    pub learning_rate: f64,
-    /// ε, the value in question.
-    pub epsilon: f64,
+    /// The learning rate at the first step; `None` if whoever imported the run did not know.
+    pub learning_rate: Option<f64>,
+    /// ε, the value in question; `None` likewise.
+    pub epsilon: Option<f64>,
     /// Decay of the first moment, where there is one.
     pub beta1: Option<f64>,
     /// Decay of the second moment.
@@ -158,12 +158,18 @@ impl OptimizerSettings {
     pub fn adam() -> Self {
         Self {
             name: "adam".to_owned(),
-            learning_rate: 1e-3,
-            epsilon: 1e-8,
+            learning_rate: Some(1e-3),
+            epsilon: Some(1e-8),
             beta1: Some(0.9),
             beta2: Some(0.999),
             weight_decay: 0.0,
         }
+    }
+
+    /// One of which nothing is known.
+    pub fn unknown() -> Self {
+        let name = "unknown".to_owned();
+        Self { name, learning_rate: None, epsilon: None, beta1: None, beta2: None, weight_decay: 0.0 }
     }
 }
 

@@ -38,9 +38,8 @@ pub struct Options {
 impl Default for Options {
     /// Everything, of training with an unknown optimizer.
     fn default() -> Self {
-        let optimizer = OptimizerSettings { name: "unknown".to_owned(), ..OptimizerSettings::adam() };
         Self {
-            optimizer,
+            optimizer: OptimizerSettings::unknown(),
             mode: Mode::Monitoring,
             gradient: GradientDefinition {
                 accumulated_batches: 1,
@@ -61,17 +60,17 @@ impl Default for Options {
     }
 }
 
-/// An optimizer's settings, as far as they are told: `unknown` unless named, with the optimizer's own ε unless another is given.
+/// An optimizer's settings, as far as they are told: `unknown` unless named, with the optimizer's usual ε unless another is given.
 pub fn optimizer_settings(
     name: Option<&str>,
     epsilon: Option<f64>,
-    learning_rate: f64,
+    learning_rate: Option<f64>,
     weight_decay: f64,
     (beta1, beta2): (Option<f64>, Option<f64>),
 ) -> OptimizerSettings {
-    let name = name.map_or_else(|| Options::default().optimizer.name, str::to_owned);
-    let usual = name.parse().map_or(0.0, Convention::default_epsilon);
-    OptimizerSettings { name, learning_rate, epsilon: epsilon.unwrap_or(usual), beta1, beta2, weight_decay }
+    let name = name.map_or_else(|| OptimizerSettings::unknown().name, str::to_owned);
+    let usual = name.parse().ok().map(Convention::default_epsilon);
+    OptimizerSettings { name, learning_rate, epsilon: epsilon.or(usual), beta1, beta2, weight_decay }
 }
 
 impl Options {

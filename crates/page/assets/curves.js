@@ -80,6 +80,7 @@ function drawRates() {
   const { scope, name } = currentSelection();
   const part = answer === null ? null : partOf(answer, scope, name);
   if (!part) return clearCurve(chart, 'rates');
+  if (answer.learning_rate === null) return clearCurve(chart, 'rates', RATE_UNKNOWN);
   const range = exponentRange();
   const edges = edgesBetween(...epsilonRange(), epsilonStride(answer));
   const along = (rate) => edges.map((edge) => [edge / BINS_PER_DECADE, Math.log10(rate(edgeValue(edge)))]);
@@ -111,10 +112,10 @@ function named(series, name) {
   return { ...series, markPoint: { silent: true, animation: false, symbol: 'rect', symbolSize: 0, label, data: [point] } };
 }
 
-function clearCurve(chart, id) {
+function clearCurve(chart, id, why = 'No critical ε is known of this.') {
   chart.drawn.clear();
   chart.line.hidden = true;
   chart.place = () => {};
-  setText(`${id}-caption`, 'No critical ε is known of this.');
-  describe(id, 'No critical ε is known of this.');
+  setText(`${id}-caption`, why);
+  describe(id, why);
 }

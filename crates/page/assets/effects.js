@@ -57,22 +57,30 @@ function denominatorAt(answer, critical, epsilon) {
   return (share === null ? sum : Math.sqrt(sum / share) + (again ? epsilon : 0)) / factor;
 }
 
+/** In place of rates of a run whose learning rate is not known. */
+const RATE_UNKNOWN = 'The run’s learning rate is not known; report --lr states it.';
+
+/** The learning rate at the reference; NaN if it is not known. */
+function learningRate(answer) {
+  return answer.learning_rate ?? NaN;
+}
+
 /** Effective learning rates of the elements of a part: those of great, median and small gradients. */
 function ratesAt(answer, part, epsilon) {
-  const [low, median, high] = part.critical.map((critical) => answer.learning_rate / denominatorAt(answer, critical, epsilon));
+  const [low, median, high] = part.critical.map((critical) => learningRate(answer) / denominatorAt(answer, critical, epsilon));
   return { low: high, median, high: low };
 }
 
 /** The rate of the SGD with momentum that this is far above every critical ε. */
 function sgdRate(answer, epsilon) {
-  return (answer.taken * answer.learning_rate) / denominatorAt(answer, 0, epsilon);
+  return (answer.taken * learningRate(answer)) / denominatorAt(answer, 0, epsilon);
 }
 
 /** The learning rate at which the run's median element moves as fast as at the reference. */
 function matchedRate(answer, epsilon) {
   const [, median] = partOf(answer, 'run', null).critical;
   const ratio = denominatorAt(answer, median, epsilon) / denominatorAt(answer, median, answer.reference_epsilon);
-  return answer.learning_rate * ratio;
+  return learningRate(answer) * ratio;
 }
 
 function partOf(answer, scope, name) {

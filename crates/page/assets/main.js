@@ -132,10 +132,13 @@ function showTiles(answer, epsilon) {
   const rates = part ? ratesAt(answer, part, epsilon) : { low: NaN, median: NaN, high: NaN };
   setNumber('rate', magnitude(rates.median), rates.median);
   Object.assign(byId('rate').dataset, { low: rates.low, high: rates.high });
-  setText('rate-caption', `median element; ${middle(answer)} % of the elements lie between ${magnitude(rates.low)} and ${magnitude(rates.high)}`);
+  const isRateKnown = answer.learning_rate !== null;
+  const between = `median element; ${middle(answer)} % of the elements lie between ${magnitude(rates.low)} and ${magnitude(rates.high)}`;
+  setText('rate-caption', isRateKnown ? between : RATE_UNKNOWN);
   const matched = matchedRate(answer, epsilon);
   setNumber('matched', magnitude(matched), matched);
-  setText('matched-caption', `keeps the run’s median element as fast as ${magnitude(answer.learning_rate)} at ε ${magnitude(answer.reference_epsilon)}`);
+  const pace = `keeps the run’s median element as fast as ${magnitude(answer.learning_rate)} at ε ${magnitude(answer.reference_epsilon)}`;
+  setText('matched-caption', isRateKnown ? pace : RATE_UNKNOWN);
 }
 
 /** Percent of the elements between those at which rates are shown. */
@@ -147,7 +150,7 @@ function regimeMeaning(regime, answer, epsilon) {
   switch (regime) {
     case 'no effect': return 'every smaller ε trains the same';
     case 'mixed': return 'here ε is a hyperparameter';
-    default: return `SGD with momentum at rate ${magnitude(sgdRate(answer, epsilon))}`;
+    default: return answer.learning_rate === null ? 'SGD with momentum' : `SGD with momentum at rate ${magnitude(sgdRate(answer, epsilon))}`;
   }
 }
 

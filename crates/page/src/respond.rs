@@ -25,7 +25,7 @@ pub(crate) struct Answer {
     /// The run's, if it was trained with this optimizer.
     own_epsilon: Option<f64>,
     reference_epsilon: f64,
-    learning_rate: f64,
+    learning_rate: Option<f64>,
     percentile: f64,
     confidence: f64,
     /// Whether ε is the square of what critical ε are counted by.

@@ -27,8 +27,8 @@ pub struct RunPage {
     mode: &'static str,
     finished: bool,
     optimizer: String,
-    epsilon: f64,
-    learning_rate: f64,
+    epsilon: Option<f64>,
+    learning_rate: Option<f64>,
     last_step: i64,
     /// Steps between two recorded ones.
     cadence: u64,

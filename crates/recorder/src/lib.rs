@@ -15,8 +15,8 @@
 //!
 //! let settings = OptimizerSettings {
 //!     name: "adam".to_owned(),
-//!     learning_rate: 1e-3,
-//!     epsilon: 1e-8,
+//!     learning_rate: Some(1e-3),
+//!     epsilon: Some(1e-8),
 //!     beta1: Some(0.9),
 //!     beta2: Some(0.999),
 //!     weight_decay: 0.0,

@@ -59,12 +59,16 @@ fn row(of: &Candidates, effect: &Effect) -> [String; 12] {
         [mark, &magnitude(effect.epsilon)].join(" ").trim().to_owned(),
         percent(effect.share_below.value),
         effect.regime.name().to_owned(),
-        magnitude(effect.matched_learning_rate),
-        magnitude(effect.rates.low),
-        magnitude(effect.rates.median),
-        magnitude(effect.rates.high),
-        effect.sgd_rate.map_or_else(|| "-".to_owned(), magnitude),
+        known(effect.matched_learning_rate),
+        known(effect.rates.map(|rates| rates.low)),
+        known(effect.rates.map(|rates| rates.median)),
+        known(effect.rates.map(|rates| rates.high)),
+        known(effect.sgd_rate),
     ]
+}
+
+fn known(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), magnitude)
 }
 
 fn spared(of: &Candidates) -> String {
@@ -85,7 +89,9 @@ fn spared(of: &Candidates) -> String {
 }
 
 fn reference(of: &Candidates) -> String {
-    let lr = magnitude(of.learning_rate);
+    let Some(lr) = of.learning_rate.map(magnitude) else {
+        return "Its learning rate is not known: with --lr rates and the lr to try are.".to_owned();
+    };
     let Some(reference) = of.effects.first() else { return format!("Rates are at lr {lr}.") };
     let (role, epsilon) = (reference.role.name(), magnitude(reference.epsilon));
     format!(

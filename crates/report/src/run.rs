@@ -43,14 +43,16 @@ pub fn write_run(run: &Run, gaps: &Gaps, out: &mut dyn Write) -> io::Result<()> 
 /// What the manifest says.
 fn described(manifest: &Manifest) -> Vec<(&str, String)> {
     let optimizer = &manifest.optimizer;
-    let (name, rate, epsilon) = (&optimizer.name, optimizer.learning_rate, magnitude(optimizer.epsilon));
+    let unknown = || "unknown".to_owned();
+    let rate = optimizer.learning_rate.map_or_else(unknown, |rate| rate.to_string());
+    let epsilon = optimizer.epsilon.map_or_else(unknown, magnitude);
     let numel: u64 = manifest.tensors.iter().map(TensorInfo::numel).sum();
     let software = &manifest.software;
     let mut lines = vec![
         ("run", manifest.run.clone()),
         ("mode", mode(manifest.mode).to_owned()),
         ("status", status(manifest.status).to_owned()),
-        ("optimizer", format!("{name}, lr {rate}, ε {epsilon}")),
+        ("optimizer", format!("{}, lr {rate}, ε {epsilon}", optimizer.name)),
         ("parameters", format!("{} in {} tensors", grouped(numel as i64), manifest.tensors.len())),
         ("magnitudes", magnitudes(manifest.magnitudes, manifest.signs)),
         ("critical ε", critical_epsilon(manifest)),

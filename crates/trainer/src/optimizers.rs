@@ -29,8 +29,8 @@ pub(crate) fn settings(options: &TrainingOptions) -> OptimizerSettings {
     let name = options.optimizer;
     OptimizerSettings {
         name: name_of(&name),
-        learning_rate: options.lr,
-        epsilon: epsilon(options),
+        learning_rate: Some(options.lr),
+        epsilon: Some(epsilon(options)),
         beta1: has_beta1(name).then(|| options.beta1.unwrap_or(DEFAULT_BETA1)),
         beta2: has_beta2(name).then(|| options.beta2.unwrap_or(DEFAULT_BETA2)),
         weight_decay: options.weight_decay,

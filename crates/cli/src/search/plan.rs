@@ -9,7 +9,7 @@ use epsiloscope_search::{
     Axis, CrossEntropy, Domain, Goal, Metric, Parameter, Settings, Strategy, Template, Value, Wide, even,
 };
 
-use crate::search::space::{Space, space};
+use crate::search::space::{Point, Space, space};
 use crate::search::{SearchArgs, StrategyName};
 
 /// The name of ε where nobody gives another.
@@ -113,7 +113,7 @@ impl Spaces {
     }
 
     /// The recommended grid, each ε with its learning rate.
-    fn grid(&self) -> Option<&[(f64, f64)]> {
+    fn grid(&self) -> Option<&[Point]> {
         self.space.as_ref().map(|space| space.grid.as_slice()).filter(|grid| !grid.is_empty())
     }
 
@@ -122,7 +122,9 @@ impl Spaces {
         let grid = self.grid();
         let grid =
             grid.with_context(|| format!("--param {name}: expected a range, or --space of one run, to match it with"))?;
-        let rates = || grid.iter().map(|point| point.1);
+        let unknown = || format!("--param {name}: expected a range, as the learning rate of --space is not known");
+        let rates: Vec<f64> = grid.iter().map(|point| point.1).collect::<Option<_>>().with_context(unknown)?;
+        let rates = || rates.iter().copied();
         let (low, high) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
         // One rate for every ε is no range.
         let high = if low < high { high } else { 10.0 * low };
@@ -171,19 +173,21 @@ fn grid(args: &SearchArgs, spaces: &Spaces, parameters: &[Parameter]) -> Strateg
     let epsilon = place_of(spaces.epsilon.as_ref().map(Parameter::name));
     let matched = place_of(spaces.matched.as_deref());
     let recommended = spaces.grid();
+    let known = |&(epsilon, rate): &Point| Some((epsilon, rate?));
+    let rates: Vec<(f64, f64)> = recommended.into_iter().flatten().filter_map(known).collect();
     let column = |(place, parameter): (usize, &Parameter)| match recommended {
         Some(recommended) if Some(place) == epsilon => recommended.iter().map(|point| Value::Number(point.0)).collect(),
-        Some(recommended) if Some(place) == matched => vec![Value::Number(recommended[0].1)],
+        Some(_) if Some(place) == matched => rates.first().map(|point| Value::Number(point.1)).into_iter().collect(),
         _ => even(parameter, args.points.map(usize::from)),
     };
     let columns: Vec<Vec<Value>> = parameters.iter().enumerate().map(column).collect();
     let mut grid = Strategy::grid(&columns);
-    if let (Strategy::Grid(rows), Some(epsilon), Some(matched), Some(recommended)) =
-        (&mut grid, epsilon, matched, recommended)
+    if let (Strategy::Grid(rows), Some(epsilon), Some(matched), Some(first)) =
+        (&mut grid, epsilon, matched, rates.first())
     {
         for row in rows {
-            let rate = recommended.iter().find(|point| row[epsilon] == Value::Number(point.0)).map(|point| point.1);
-            row[matched] = Value::Number(rate.unwrap_or(recommended[0].1));
+            let of = rates.iter().find(|point| row[epsilon] == Value::Number(point.0)).unwrap_or(first);
+            row[matched] = Value::Number(of.1);
         }
     }
     grid

@@ -22,16 +22,19 @@ pub(super) struct Space {
     pub(super) high: f64,
     /// Whose ε.
     pub(super) optimizer: Convention,
-    /// Each ε with its learning rate, ascending; of several runs there are none.
-    pub(super) grid: Vec<(f64, f64)>,
+    /// Each ε with its learning rate, if the run's is known, ascending; of several runs there are none.
+    pub(super) grid: Vec<Point>,
 }
+
+/// An ε and the learning rate to try with it.
+pub(super) type Point = (f64, Option<f64>);
 
 /// The recommended points of one run.
 struct OfRun {
     optimizer: Convention,
     /// Whether the run was trained with that optimizer.
     is_own: bool,
-    grid: Vec<(f64, f64)>,
+    grid: Vec<Point>,
 }
 
 /// The space of runs or of a data set.
@@ -103,7 +106,7 @@ fn of_run(run: &Run, optimizer: Option<Convention>, points: Option<usize>) -> an
     Ok(OfRun { optimizer, is_own, grid: grid(&found) })
 }
 
-fn grid(of: &Candidates) -> Vec<(f64, f64)> {
+fn grid(of: &Candidates) -> Vec<Point> {
     let of_grid = of.effects.iter().filter(|effect| effect.role == Role::Grid);
     of_grid.map(|effect| (effect.epsilon, effect.matched_learning_rate)).collect()
 }
@@ -128,7 +131,7 @@ struct Row {
     optimizer: Convention,
     step: i64,
     role: String,
-    point: (f64, f64),
+    point: Point,
 }
 
 fn of_table(run: &str, frame: &DataFrame) -> anyhow::Result<Vec<OfRun>> {
@@ -155,7 +158,7 @@ fn rows(frame: &DataFrame) -> anyhow::Result<Vec<Row>> {
     let step = frame.column("step").and_then(|column| column.i64().cloned())?;
     let row = |index: usize| {
         let is_of_run = scope.get(index) == Some("run");
-        let point = (epsilon.get(index)?, rate.get(index)?);
+        let point = (epsilon.get(index)?, rate.get(index));
         let (optimizer, step) = (optimizer.get(index)?.parse().ok()?, step.get(index)?);
         is_of_run.then_some(Row { optimizer, step, role: role.get(index)?.to_owned(), point })
     };

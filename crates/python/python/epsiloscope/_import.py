@@ -24,7 +24,7 @@ def import_tensorboard(
     strip_suffix: str = "",
     separator: str = "",
     optimizer: str | None = None,
-    lr: float = 1e-3,
+    lr: float | None = None,
     eps: float | None = None,
     beta1: float | None = None,
     beta2: float | None = None,
@@ -52,7 +52,7 @@ def import_tensorboard(
         strip_suffix: Taken off the end of names.
         separator: What names have where parameters have dots.
         optimizer: The optimizer of the training.
-        lr: Its learning rate.
+        lr: Its learning rate; unknown unless stated, and so are the rates of :func:`candidates`.
         eps: Its ε; the optimizer's default.
         beta1: Decay rate of its first moment.
         beta2: Decay rate of its second moment.

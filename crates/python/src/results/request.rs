@@ -88,7 +88,7 @@ pub(super) struct Import {
     strip_suffix: String,
     separator: String,
     optimizer: Option<String>,
-    lr: f64,
+    lr: Option<f64>,
     eps: Option<f64>,
     beta1: Option<f64>,
     beta2: Option<f64>,
@@ -205,7 +205,7 @@ impl Import {
             return Err(refused("steps_per_epoch", "expected a number above 0"));
         }
         let epsilon = self.eps.map(|epsilon| within("eps", epsilon, limits::NOT_NEGATIVE)).transpose()?;
-        let learning_rate = within("lr", self.lr, limits::POSITIVE)?;
+        let learning_rate = self.lr.map(|rate| within("lr", rate, limits::POSITIVE)).transpose()?;
         let weight_decay = within("weight_decay", self.weight_decay, limits::NOT_NEGATIVE)?;
         let decay_rates = decay_rates(self.beta1, self.beta2)?;
         Ok(ImportOptions {

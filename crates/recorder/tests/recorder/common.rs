@@ -19,8 +19,8 @@ pub(crate) fn torch() -> MutexGuard<'static, ()> {
 pub(crate) fn settings() -> OptimizerSettings {
     OptimizerSettings {
         name: "adam".to_owned(),
-        learning_rate: 1e-2,
-        epsilon: 1e-8,
+        learning_rate: Some(1e-2),
+        epsilon: Some(1e-8),
         beta1: Some(0.9),
         beta2: Some(0.99),
         weight_decay: 0.0,

@@ -102,7 +102,7 @@ fn training_tells_its_test_accuracy_and_its_settings() {
     assert_eq!(tensor_names(manifest)[4..], ["fc3.bias", "fc3.weight"]);
     let settings = &manifest.optimizer;
     assert_eq!((settings.name.as_str(), settings.beta1, settings.beta2), ("rmsprop", None, Some(0.999)));
-    assert_eq!((settings.epsilon.to_string(), settings.weight_decay.to_string()), ("0.0001".into(), "0.001".into()));
+    assert_eq!((settings.epsilon, settings.weight_decay), (Some(1e-4), 1e-3));
     assert_eq!(manifest.gradient.coupled_weight_decay.to_string(), "0.001");
 }
 
