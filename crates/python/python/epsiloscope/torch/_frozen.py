@@ -24,17 +24,21 @@ class FrozenWeights:
         self._optimizer = optimizer
         self._state = optimizer.state
         optimizer.state = defaultdict(dict)
-        self._weights = [local(parameter.detach()) for parameter in parameters]
+        self._parameters = parameters
         self._buffers = [] if model is None else [local(buffer) for buffer in model.buffers()]
         with torch.no_grad():
-            self._held_weights = [weight.clone() for weight in self._weights]
+            self._held_weights = [weight.clone() for weight in self._weights()]
             self._held_buffers = [buffer.clone() for buffer in self._buffers]
+
+    def _weights(self) -> list[torch.Tensor]:
+        """Where they are now: FSDP2 of torch 2.9 moves shards that it pads when the model is called for the first time."""
+        return [local(parameter.detach()) for parameter in self._parameters]
 
     @torch.no_grad()
     def put_back(self) -> None:
         """Undoes what the optimizer's step did to the parameters, bit for bit."""
-        if self._weights:
-            torch._foreach_copy_(self._weights, self._held_weights)
+        if self._parameters:
+            torch._foreach_copy_(self._weights(), self._held_weights)
 
     @torch.no_grad()
     def release(self) -> None:
