@@ -16,6 +16,7 @@ pytest.importorskip("matplotlib")
 import judge  # noqa: E402
 import picture  # noqa: E402
 import plan  # noqa: E402
+import publish  # noqa: E402
 import run  # noqa: E402
 import study  # noqa: E402
 import tables  # noqa: E402
@@ -196,6 +197,26 @@ def test_a_slice_from_end_to_end_and_again(tmp_path, monkeypatch):
     # Nothing is done twice, and the same is found.
     assert study.study([experiment], tmp_path, 2) == first and log.read_text() == trials
     assert all(text in tables.told(first) for text in ("sweeps\n", "bounds\n", "extremes", "over_half_a_decade"))
+
+
+def test_the_page_tells_what_the_committed_tables_hold():
+    page = publish.PAGE.read_text()
+    assert publish.with_tables(page, publish.FOLDER) == page
+    # The headline's numbers, as text has them.
+    headline = page.split("## In one number")[1].split("<!-- table")[0]
+    for row in publish.read(publish.FOLDER, "summary"):
+        worst = float(row["worst_narrowing"])
+        assert f"{worst:.2g}" in headline and f"{float(row['worst_low']):.2g} to {float(row['worst_high']):.2g}" in headline
+        assert f"{float(row['median_narrowing']):.1f}" in headline and row["good_inside"] == row["judged"]
+    # Every point that is there can be counted again.
+    points = publish.read(publish.FOLDER, "points")
+    assert {row["workload"] for row in points} == {row["workload"] for row in publish.read(publish.FOLDER, "sweeps")}
+    for row in publish.read(publish.FOLDER, "bounds"):
+        low, high = float(row["search_lower"]), float(row["search_upper"])
+        own = [each for each in points if (each["workload"], each["optimizer"]) == (row["workload"], row["optimizer"])]
+        within = [each for each in own if low * (1 - 1e-6) <= float(each["epsilon"]) <= high * (1 + 1e-6)]
+        assert len(within) == int(row["points_inside"])
+        assert any(each["good"] == "True" for each in within) == (row["good_inside"] == "True")
 
 
 def test_what_is_not_in_the_plan_is_told():
