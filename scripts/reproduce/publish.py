@@ -77,7 +77,7 @@ def with_tables(page, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("found", type=Path, help="the folder of the full or the quick plan")
-    parser.add_argument("--commit", required=True, help="that trained")
+    parser.add_argument("--commit", required=True, help="that trained, or which trained what")
     asked = parser.parse_args()
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
