@@ -74,8 +74,8 @@
 //! [`critical_epsilon`](RecorderBuilder::critical_epsilon)`(&[])`. Steps that wait for the disk cost 4 bytes per recorded
 //! element each, and 8 per bin between a histogram's first and last.
 //!
-//! Gradients on the CPU are counted tensor by tensor on as many threads as libtorch computes on, sixteen at most, while the
-//! training waits; encoding and writing have a thread of their own behind a queue of [`QUEUE_STEPS`] steps.
+//! Gradients on the CPU are counted tensor by tensor while the training waits, on as many threads as libtorch computes on,
+//! sixteen at most, where they are worth waking; encoding and writing have a thread of their own behind a queue of [`QUEUE_STEPS`] steps.
 //!
 //! # Calibration
 //!

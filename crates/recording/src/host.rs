@@ -1,7 +1,5 @@
 //! Counting on the CPU: one pass over each gradient where it lies, several tensors at a time.
 
-use std::cmp::Reverse;
-
 use epsiloscope_format::{Elements, Observation, Sample};
 use epsiloscope_moments::{LentMoments, Moments, Observed, Observer};
 
@@ -58,11 +56,9 @@ impl HostCounter {
             let moments = moments[tensor].take().expect("each tensor once");
             Task { tensor, gradient, moments, plan, wanted }
         };
-        let mut tasks: Vec<Task<'_>> = gradients.into_iter().map(task).collect();
+        let tasks = gradients.into_iter().map(task).collect();
         let numel = |task: &Task<'_>| plan.tensors[task.tensor].numel;
-        tasks.sort_by_key(|task| Reverse(numel(task)));
-        let n_elements = tasks.iter().map(numel).sum();
-        let taken = self.workers.map(tasks, n_elements, |observer, task| task.take(observer));
+        let taken = self.workers.map(tasks, numel, |observer, task| task.take(observer));
         self.observations.extend(taken.into_iter().flatten());
     }
 
@@ -207,7 +203,7 @@ mod tests {
     #[test]
     fn threads_count_as_one_does() {
         // Enough elements that threads are woken, more tensors than threads, an empty one.
-        let sizes = [40_000, 1, 33_333, 50, 0, 8_000, 1_025];
+        let sizes = [300_000, 1, 200_000, 50, 0, 80_000, 1_025];
         let wanted = Wanted { gradient: true, moments: true, critical_epsilon: true, elements: false };
         let mut one = counter(&sizes, 1);
         let mut several = [counter(&sizes, 2), counter(&sizes, 5)];

@@ -1,5 +1,6 @@
 //! Threads that count, so that a training on many cores does not wait for one.
 
+use std::cmp::Reverse;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use epsiloscope_moments::Observer;
@@ -7,8 +8,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Beyond so many threads memory is the limit.
 const MOST_THREADS: usize = 16;
-/// Fewer elements are counted before other threads are awake.
-const FEWEST_ELEMENTS: usize = 1 << 16;
+/// Fewer elements that other threads could take are counted before these are awake.
+const FEWEST_ELEMENTS: usize = 1 << 18;
 
 /// Observers, each with a thread of its own if there are several.
 pub(crate) struct Workers {
@@ -32,15 +33,16 @@ impl Workers {
         self.observers[0].get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What comes of each task, in any order; tasks are begun in theirs, so the longest should come first.
+    /// What comes of each task, in any order; the longest are begun first, by the numbers of their elements.
     pub(crate) fn map<T: Send, R: Send>(
         &mut self,
-        tasks: Vec<T>,
-        n_elements: usize,
+        mut tasks: Vec<T>,
+        numel: impl Fn(&T) -> usize,
         take: impl Fn(&mut Observer, T) -> R + Sync,
     ) -> Vec<R> {
-        let pool = self.pool.as_ref().filter(|_| 1 < tasks.len() && FEWEST_ELEMENTS <= n_elements);
-        let Some(pool) = pool else {
+        tasks.sort_by_key(|task| Reverse(numel(task)));
+        let n_others: usize = tasks.iter().skip(1).map(&numel).sum();
+        let Some(pool) = self.pool.as_ref().filter(|_| FEWEST_ELEMENTS <= n_others) else {
             let observer = self.observer();
             return tasks.into_iter().map(|task| take(observer, task)).collect();
         };
