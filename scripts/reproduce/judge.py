@@ -89,6 +89,11 @@ def chance_inside(points, found):
     return statistics.fmean(not good.isdisjoint(space) for space in spaces)
 
 
+def best_point(points):
+    """The best point, if any has a metric."""
+    return next((point for point in points if point["best"]), None)
+
+
 def best_value(points, goal):
     """The best metric among points, if any has one."""
     values = [point["value"] for point in points if point["value"] is not None]

@@ -2,6 +2,7 @@
 
 import math
 
+import judge
 import matplotlib
 
 matplotlib.use("svg")
@@ -67,5 +68,5 @@ def competing(points):
     if not values:
         return None, None
     middle = values[len(values) // 2]
-    best = next(point["value"] for point in points if point["best"])
+    best = judge.best_point(points)["value"]
     return (min(middle, best), max(middle, best)) if middle != best else (values[0], values[-1])

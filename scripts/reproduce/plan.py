@@ -67,6 +67,11 @@ class Experiment:
         thinned = exponents[:: self.thinned]
         return thinned if thinned[-1] == last else [*thinned, last]
 
+    def decades(self, optimizer):
+        """Width of the grid of ε."""
+        exponents = self.exponents(optimizer)
+        return exponents[-1] - exponents[0]
+
     def n_points(self, optimizer):
         """Combinations of ε and learning rate."""
         return len(self.exponents(optimizer)) * len(self.workload.rates)

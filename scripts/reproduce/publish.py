@@ -17,27 +17,27 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 FOLDER = DOCS / "reproduction"
 PAGE = DOCS / "evidence.md"
 FILES = ("sweeps", "bounds", "points", "shortened", "moved", "summary")
-# Of the page's tables: the file, its columns, and what stands above them.
+# The page's tables by file: their columns, and what stands above them.
 SHOWN = {
-    "summary": ("summary", {
+    "summary": {
         "combination": "combination", "cases": "cases", "worst_narrowing": "worst", "worst_case": "where", "worst_low": "lowest seed",
         "worst_high": "highest seed", "median_narrowing": "median", "best_narrowing": "best", "at_least_twice": "two times or more",
         "good_inside": "good ε inside", "judged": "of", "by_chance": "by chance",
-    }),
-    "bounds": ("bounds", {
+    },
+    "bounds": {
         "workload": "workload", "optimizer": "optimizer", "combination": "combination", "search_lower": "from", "search_upper": "to",
         "narrowing": "narrowing", "lower_tensor": "lower set by", "upper_tensor": "upper set by", "best_inside": "best inside",
         "good_inside": "a good one", "chance_inside": "by chance", "lost": "lost",
-    }),
-    "sweeps": ("sweeps", {
+    },
+    "sweeps": {
         "workload": "workload", "optimizer": "optimizer", "metric": "metric", "best_epsilon": "best ε", "best_lr": "learning rate",
         "best_value": "value", "best_spread": "spread over seeds", "good_points": "as good", "points": "of", "random_wide": "random draws",
         "cross_entropy_wide": "cross-entropy",
-    }),
-    "moved": ("moved", {
+    },
+    "moved": {
         "combination": "combination", "share": "share of the calibration", "cases": "cases", "over_half_a_decade": "moved by more than 0.5",
         "median_shift": "median", "greatest_shift": "greatest",
-    }),
+    },
 }
 
 
@@ -65,12 +65,12 @@ def cell(text):
 
 def with_tables(page, folder):
     """The page with each table between its marks made of the folder's files."""
-    for mark, (name, columns) in SHOWN.items():
+    for name, columns in SHOWN.items():
         table = markdown(read(folder, name), columns)
-        pattern = rf"(<!-- table {mark} -->\n).*?(<!-- end -->)"
+        pattern = rf"(<!-- table {name} -->\n).*?(<!-- end -->)"
         page, n_found = re.subn(pattern, lambda match: f"{match[1]}\n{table}\n\n{match[2]}", page, flags=re.DOTALL)
         if n_found != 1:
-            raise SystemExit(f"{PAGE}: expected one table {mark}, found {n_found}")
+            raise SystemExit(f"{PAGE}: expected one table {name}, found {n_found}")
     return page
 
 

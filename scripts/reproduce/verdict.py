@@ -28,14 +28,13 @@ def narrowing(wide, found):
 
 def swept(experiment, optimizer, points, n_cross_entropy):
     """What one sweep found, whatever the bounds."""
-    exponents = experiment.exponents(optimizer)
-    best = next((point for point in points if point["best"]), None)
+    best = judge.best_point(points)
     return {
         "workload": experiment.workload.name,
         "optimizer": optimizer,
         "metric": experiment.workload.metric,
         "seeds": experiment.workload.seeds,
-        "wide_decades": float(exponents[-1] - exponents[0]),
+        "wide_decades": float(experiment.decades(optimizer)),
         "points": len(points),
         "good_points": sum(point["good"] for point in points),
         "best_epsilon": best and best["epsilon"],
@@ -50,11 +49,10 @@ def swept(experiment, optimizer, points, n_cross_entropy):
 def bounded(experiment, optimizer, calibrations, points, n_cross_entropy):
     """What one combination's bounds come to: the first calibration's, the other seeds' for the spread of the narrowing."""
     goal = experiment.workload.goal
-    exponents = experiment.exponents(optimizer)
-    wide = exponents[-1] - exponents[0]
+    wide = experiment.decades(optimizer)
     found = calibrations[0]
     within = judge.inside(points, found)
-    best = next((point for point in points if point["best"]), None)
+    best = judge.best_point(points)
     values = judge.best_value(points, goal), judge.best_value(within, goal)
     of_seeds = [ratio for ratio in (narrowing(wide, of_seed) for of_seed in calibrations) if ratio is not None]
     return {
