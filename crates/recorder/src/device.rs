@@ -1,7 +1,7 @@
 //! Counting where the gradients are, by libtorch operations alone: on a GPU only counts and recorded elements come back,
 //! once per recorded step, and nothing waits for the GPU before that.
 //!
-//! Counts are those of the host's kernel bit for bit ([`epsiloscope_histogram::device`] explains the table). Moments take
+//! Counts are those of the host's kernel bit for bit ([`epsiloscope_histogram::device`] explains how). Moments take
 //! the operations of PyTorch's optimizers in PyTorch's order, so on a device they have the bits that PyTorch's would have there.
 //! Sums of squares are `f64` sums in libtorch's order.
 

@@ -17,6 +17,16 @@ pub struct HostCounter {
     observations: Vec<Observation>,
 }
 
+/// Moments that the training's optimizer keeps of a tensor.
+pub struct Lent<'a> {
+    /// Index of the tensor in the plan.
+    pub tensor: usize,
+    /// Index of the optimizer in the plan's quantities.
+    pub optimizer: usize,
+    /// The moments as they are.
+    pub moments: LentMoments<'a>,
+}
+
 /// A tensor to be counted by whichever thread is free.
 struct Task<'a> {
     tensor: usize,
@@ -62,19 +72,28 @@ impl HostCounter {
         self.observations.extend(taken.into_iter().flatten());
     }
 
-    /// Takes the critical ε that follow from moments which the optimizer itself keeps; `optimizer` is an index into the
-    /// plan's quantities. With `elements` the values of all of them are recorded.
-    pub fn take_lent(&mut self, tensor: usize, optimizer: usize, moments: &LentMoments<'_>, elements: bool) {
-        let observed = self.workers.observer().observe_lent(moments);
-        let sample = elements.then(|| self.plan.all_of(tensor, moments.critical_epsilon()));
-        self.push(tensor, optimizer, observed, sample);
+    /// Takes the critical ε that follow from moments which the optimizer itself keeps. With `elements` the values of all of
+    /// them are recorded.
+    pub fn take_lent(&mut self, lent: Vec<Lent<'_>>, elements: bool) {
+        let plan = &self.plan;
+        let taken = self.workers.map(
+            lent,
+            |lent| lent.moments.numel(),
+            |observer, Lent { tensor, optimizer, moments }| {
+                let observed = observer.observe_lent(&moments);
+                let sample = elements.then(|| plan.all_of(tensor, moments.critical_epsilon()));
+                observation((tensor, plan.quantities.critical_epsilon[optimizer]), observed, sample)
+            },
+        );
+        self.observations.extend(taken);
     }
 
     /// Takes critical ε that were computed elsewhere.
     pub fn take_critical(&mut self, tensor: usize, optimizer: usize, values: &[f32], elements: bool) {
         let observed = self.workers.observer().observe(values, &mut [], false).0;
         let sample = elements.then(|| self.plan.all_of(tensor, values.to_vec()));
-        self.push(tensor, optimizer, observed, sample);
+        let quantity = self.plan.quantities.critical_epsilon[optimizer];
+        self.take_observation(observation((tensor, quantity), observed, sample));
     }
 
     /// Takes what was counted elsewhere.
@@ -90,11 +109,6 @@ impl HostCounter {
         observations.sort_by_key(key);
         observations.dedup_by_key(|observation| key(observation));
         observations
-    }
-
-    fn push(&mut self, tensor: usize, optimizer: usize, observed: Observed, sample: Option<Sample>) {
-        let quantity = self.plan.quantities.critical_epsilon[optimizer];
-        self.observations.push(observation((tensor, quantity), observed, sample));
     }
 }
 

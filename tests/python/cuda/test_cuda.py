@@ -136,34 +136,46 @@ def test_nothing_waits_for_the_device_between_steps():
                 torch.cuda.set_sync_debug_mode("default")
 
 
-def cost(n_rounds=7, n_steps=20):
-    """Prints what recording adds to the steps of a network of GPT-2's shape."""
-    layers = [nn.TransformerEncoderLayer(768, 12, 3072, 0.0, "gelu", batch_first=True) for _ in range(12)]
-    times = {}
-    with tempfile.TemporaryDirectory() as folder:
-        copies = {}
-        for way in ("bare", "recorded"):
-            torch.manual_seed(0)
-            model = nn.Sequential(*layers).to(DEVICE) if way == "bare" else copies["bare"][0]
-            copies[way] = model, torch.optim.AdamW(model.parameters(), fused=True)
-        recorder = epsiloscope.torch.record(*copies["recorded"], Path(folder) / "run")
-        inputs = torch.randn(8, 512, 768, device=DEVICE)
-        for _ in range(n_rounds + 1):
-            for way, (model, optimizer) in copies.items():
-                torch.cuda.synchronize()
-                start = time.perf_counter()
-                for _ in range(n_steps):
-                    optimizer.zero_grad()
-                    with torch.autocast("cuda", dtype=torch.bfloat16):
-                        loss = model(inputs).square().mean()
-                    loss.backward()
-                    optimizer.step()
-                torch.cuda.synchronize()
-                times.setdefault(way, []).append((time.perf_counter() - start) / n_steps)
-        recorder.close()
-    bare, own = (sorted(times[way][1:])[n_rounds // 2] for way in ("bare", "recorded"))
-    numel = sum(p.numel() for p in copies["bare"][0].parameters())
-    print(f"{numel:,} gradients on {torch.cuda.get_device_name()}: {1e3 * bare:.2f} ms bare, {1e3 * own:.2f} ms recorded")
+#: What is recorded in each of the trainings that are compared.
+WAYS = {
+    "bare": None,
+    "histograms": {"magnitudes": None},
+    "histograms, 4096 values per tensor": {},
+    "the same and critical epsilon": {"critical_epsilon_every_step": True},
+}
+
+
+def cost(folder, n_rounds=9, n_steps=10):
+    """Prints what recording adds to the steps of a network of GPT-2's shape. It writes megabytes a step: mind the disk."""
+    trainings, times = {}, {way: [] for way in WAYS}
+    for way, options in WAYS.items():
+        torch.manual_seed(0)
+        layers = [nn.TransformerEncoderLayer(768, 12, 3072, 0.0, "gelu", batch_first=True) for _ in range(12)]
+        model = nn.Sequential(*layers).to(DEVICE)
+        optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+        recorder = options is not None and epsiloscope.torch.record(model, optimizer, Path(folder) / way, **options)
+        trainings[way] = model, optimizer, recorder
+    inputs = torch.randn(8, 512, 768, device=DEVICE)
+    for _ in range(n_rounds + 1):
+        for way, (model, optimizer, _) in trainings.items():
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            for _ in range(n_steps):
+                optimizer.zero_grad()
+                with torch.autocast("cuda", dtype=torch.bfloat16):
+                    loss = model(inputs).square().mean()
+                loss.backward()
+                optimizer.step()
+            torch.cuda.synchronize()
+            times[way].append((time.perf_counter() - start) / n_steps)
+    numel = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{numel:,} gradients on {torch.cuda.get_device_name()}, milliseconds per step, medians of {n_rounds} rounds:")
+    for way, (_, _, recorder) in trainings.items():
+        written = 0
+        if recorder:
+            recorder.close()
+            written = sum(path.stat().st_size for path in (Path(folder) / way).rglob("*.parquet")) / recorder.steps
+        print(f"{way:40} {1e3 * sorted(times[way][1:])[n_rounds // 2]:6.2f}, {written / 1e6:.2f} MB written")
 
 
 if __name__ == "__main__":
@@ -173,4 +185,5 @@ if __name__ == "__main__":
         if name.startswith("test_"):
             check()
             print(name, "passed", flush=True)
-    cost()
+    with tempfile.TemporaryDirectory() as folder:
+        cost(folder)

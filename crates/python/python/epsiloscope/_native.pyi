@@ -3,18 +3,16 @@ from typing import Any
 
 __version__: str
 N_SLOTS: int
-MIN_NORMAL_BITS: int
-CELL_SHIFT: int
-SUBNORMAL_CELLS: int
-NEG_INF_BITS: int
-NEG_INF_OFFSET: int
+INFINITY_BITS: int
+ROW: int
+LANES: int
 
 # An address and how many numbers lie there.
 _View = tuple[int, int]
 
 class RecordingError(RuntimeError): ...
 
-def slot_table() -> bytes: ...
+def edges() -> bytes: ...
 
 class Recording:
     def __new__(
@@ -25,15 +23,7 @@ class Recording:
     def includes(self, step: int) -> bool: ...
     def gradients(self, tensors: list[int], values: list[_View], *, counted: bool, moments: bool) -> None: ...
     def critical_kept(self, elements: bool) -> None: ...
-    def critical_lent(
-        self,
-        tensor: int,
-        optimizer: int,
-        steps: int,
-        beta2: float,
-        moments: list[_View | None],
-        elements: bool,
-    ) -> None: ...
+    def critical_lent(self, lent: list[tuple[int, int, int, float, list[_View | None]]], elements: bool) -> None: ...
     def critical_values(self, tensor: int, optimizer: int, values: _View, elements: bool) -> None: ...
     def counted(
         self,

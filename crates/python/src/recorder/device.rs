@@ -1,9 +1,8 @@
-//! The table by which tensor operations count (`epsiloscope_histogram::device`), and what of their counts comes back.
+//! What tensor operations count by (`epsiloscope_recording::rows`), and what of their counts comes back.
 
 use epsiloscope_format::{Elements, Observation, Sample};
-use epsiloscope_histogram::{Summary, device as bins};
-use epsiloscope_moments::Observed;
-use epsiloscope_recording::{EnginePlan, observation};
+use epsiloscope_histogram::device as bins;
+use epsiloscope_recording::{EnginePlan, observation, rows};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -11,25 +10,23 @@ use super::view::bytes;
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("N_SLOTS", bins::N_SLOTS)?;
-    module.add("MIN_NORMAL_BITS", bins::MIN_NORMAL_BITS)?;
-    module.add("CELL_SHIFT", bins::CELL_SHIFT)?;
-    module.add("SUBNORMAL_CELLS", bins::SUBNORMAL_CELLS)?;
-    module.add("NEG_INF_BITS", bins::NEG_INF_BITS)?;
-    module.add("NEG_INF_OFFSET", bins::NEG_INF_OFFSET)?;
-    module.add_function(wrap_pyfunction!(slot_table, module)?)
+    module.add("INFINITY_BITS", bins::INFINITY_BITS)?;
+    module.add("ROW", rows::ROW)?;
+    module.add("LANES", rows::LANES)?;
+    module.add_function(wrap_pyfunction!(edges, module)?)
 }
 
-/// The table that takes a float's cell to its slot, as 32-bit integers, to be put where gradients are.
+/// The first magnitude bits of every slot, as 32-bit integers, to be put where gradients are.
 #[pyfunction]
-fn slot_table(py: Python<'_>) -> Bound<'_, PyBytes> {
-    PyBytes::new(py, &bytes(&bins::table(), i32::to_ne_bytes))
+fn edges(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &bytes(&bins::edges(), i32::to_ne_bytes))
 }
 
-/// What one device found: counts, summaries and samples of several quantities of tensors, one after the other.
+/// What one device found: counts, summaries of rows and samples of several quantities of tensors, one after the other.
 pub(super) struct Found<'a> {
     pub(super) counts: &'a [i32],
-    /// Least non-zero magnitude (∞ if there is none), greatest finite one (−1), sum of squares.
-    pub(super) summaries: &'a [f64],
+    /// [`rows::RowSummary`] of every row.
+    pub(super) summaries: &'a [i32],
     pub(super) samples: &'a [f32],
 }
 
@@ -45,16 +42,16 @@ pub(super) struct Key {
 impl Found<'_> {
     /// The observations, in the order of the keys; `None` if lengths do not fit.
     pub(super) fn observations(&self, plan: &EnginePlan, keys: &[Key]) -> Option<Vec<Observation>> {
-        let counts = self.counts.chunks_exact(bins::N_SLOTS);
-        let summaries = self.summaries.as_chunks::<3>().0;
-        if counts.len() != keys.len() || summaries.len() != keys.len() {
+        let (mut rows, mut samples) = (self.summaries.as_chunks().0, self.samples);
+        if self.counts.len() != keys.len() * bins::N_SLOTS {
             return None;
         }
-        let mut samples = self.samples;
         let mut observations = Vec::with_capacity(keys.len());
-        for ((key, counts), summary) in keys.iter().zip(counts).zip(summaries) {
-            let counts: Vec<u64> = counts.iter().map(|&count| u64::from(count.unsigned_abs())).collect();
-            let observed = Observed { histogram: bins::histogram(&counts), summary: read_summary(summary) };
+        for (key, counts) in keys.iter().zip(self.counts.chunks(bins::N_SLOTS)) {
+            let numel = plan.tensors.get(key.tensor)?.numel;
+            let (own, others) = rows.split_at_checked(rows::rows_of(numel))?;
+            rows = others;
+            let observed = rows::observed(counts, own, own.len() * rows::ROW - numel);
             let sample = if key.is_sampled { Some(take_sample(&mut samples, plan, key)?) } else { None };
             let quantity = match key.optimizer {
                 None => plan.quantities.gradient,
@@ -62,7 +59,7 @@ impl Found<'_> {
             };
             observations.push(observation((key.tensor, quantity), observed, sample));
         }
-        samples.is_empty().then_some(observations)
+        (rows.is_empty() && samples.is_empty()).then_some(observations)
     }
 }
 
@@ -79,12 +76,4 @@ fn take_sample(samples: &mut &[f32], plan: &EnginePlan, key: &Key) -> Option<Sam
     let (own, rest) = samples.split_at_checked(n_values)?;
     *samples = rest;
     Some(Sample { elements, values: own.to_vec() })
-}
-
-fn read_summary(&[min, max, sum_of_squares]: &[f64; 3]) -> Summary {
-    Summary {
-        min_nonzero: min.is_finite().then_some(min as f32),
-        max: (0.0 <= max).then_some(max as f32),
-        sum_of_squares,
-    }
 }

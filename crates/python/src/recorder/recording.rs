@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use epsiloscope_format::{Manifest, StepRecord, StepScalars};
 use epsiloscope_moments::{Decay, LentMoments, Moments, Optimizer, State};
 use epsiloscope_recording::{
-    BackgroundWriter, Description, HostCounter, Plan, Planned, RecordedElements, Shared, TensorPlan, Wanted,
+    BackgroundWriter, Description, HostCounter, Lent, Plan, Planned, RecordedElements, Shared, TensorPlan, Wanted,
 };
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -25,6 +25,8 @@ use super::view::{View, bytes, numbers};
 type KeptMoments<'py> = (u64, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 /// The same, as they come in, where they lie.
 type GivenMoments = (u64, View, View, View);
+/// Of a tensor, where the training's optimizer has them.
+type GivenLent = (usize, usize, u64, f64, [Option<View>; 3]);
 /// By tensor and optimizer.
 type Given = BTreeMap<String, BTreeMap<String, GivenMoments>>;
 
@@ -128,30 +130,15 @@ impl Recording {
         })
     }
 
-    /// Takes the critical ε of a tensor that follow from moments which the training's optimizer keeps.
-    #[expect(clippy::too_many_arguments, reason = "all there is to know of moments")]
-    fn critical_lent(
-        &mut self,
-        py: Python<'_>,
-        tensor: usize,
-        optimizer: usize,
-        steps: u64,
-        beta2: f64,
-        moments: [Option<View>; 3],
-        elements: bool,
-    ) -> PyResult<()> {
-        let mut slices: [&[f32]; 3] = [&[]; 3];
-        for (slice, moment) in slices.iter_mut().zip(moments) {
-            if let Some(moment) = moment {
-                *slice = numbers(moment)?;
-            }
-        }
+    /// Takes the critical ε of tensors that follow from moments which the training's optimizer keeps: (tensor, optimizer,
+    /// steps, β2, first, second and greatest second moments).
+    fn critical_lent(&mut self, py: Python<'_>, lent: Vec<GivenLent>, elements: bool) -> PyResult<()> {
+        let slices: PyResult<Vec<[&[f32]; 3]>> = lent.iter().map(|given| moments_of(given.4)).collect();
+        let slices = slices?;
         self.count(py, |live| {
-            live.check(tensor, slices[1].len())?;
-            let decay = Decay { beta2, ..live.description.decay() };
-            let moments = LentMoments::new(live.optimizer(optimizer)?, decay, steps.max(1), slices);
-            let moments = moments.map_err(|fault| Fault::Count(TrainingFault(fault.to_string())))?;
-            live.counter.take_lent(tensor, optimizer, &moments, elements);
+            let lent = lent.iter().zip(slices).map(|(given, slices)| live.lent(given, slices));
+            let lent = lent.collect::<Result<Vec<_>, _>>()?;
+            live.counter.take_lent(lent, elements);
             Ok(())
         })
     }
@@ -314,6 +301,18 @@ impl Live {
         Err(Fault::Resized { tensor: name.clone(), found, expected: *numel })
     }
 
+    fn lent<'a>(
+        &self,
+        &(tensor, optimizer, steps, beta2, _): &GivenLent,
+        moments: [&'a [f32]; 3],
+    ) -> Result<Lent<'a>, Fault> {
+        self.check(tensor, moments[1].len())?;
+        let decay = Decay { beta2, ..self.description.decay() };
+        let moments = LentMoments::new(self.optimizer(optimizer)?, decay, steps.max(1), moments);
+        let moments = moments.map_err(|fault| Fault::Count(TrainingFault(fault.to_string())))?;
+        Ok(Lent { tensor, optimizer, moments })
+    }
+
     fn optimizer(&self, index: usize) -> Result<Optimizer, Fault> {
         let unknown = || Fault::Count(TrainingFault(format!("no optimizer {index}")));
         self.description.optimizers.get(index).copied().ok_or_else(unknown)
@@ -331,6 +330,15 @@ impl Drop for Recording {
 
 fn ended() -> PyErr {
     RecordingError::new_err("the recording has ended, or is another process's")
+}
+
+/// First, second and greatest second moments; of those that the optimizer has not, no elements.
+fn moments_of<'a>(views: [Option<View>; 3]) -> PyResult<[&'a [f32]; 3]> {
+    let mut slices: [&[f32]; 3] = [&[]; 3];
+    for (slice, view) in slices.iter_mut().zip(views) {
+        *slice = view.map_or(Ok(&[][..]), numbers)?;
+    }
+    Ok(slices)
 }
 
 /// Moments as they begin or as they are given, of the tensors whose moments are kept here.

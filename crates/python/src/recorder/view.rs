@@ -30,7 +30,6 @@ pub(super) fn numbers<'a, T: Number>((address, len): View) -> PyResult<&'a [T]> 
 pub(super) trait Number: Copy {}
 
 impl Number for f32 {}
-impl Number for f64 {}
 impl Number for i32 {}
 
 /// Numbers as bytes, which Python copies into a tensor.

@@ -47,11 +47,13 @@ class Engines:
         self._host = HostEngine(self.recording)
         self._has_host_tensors = any(name in on_host for name in self._names)
         self._of: dict[int, DeviceEngine] = {}
-        elements = {index: listed for index, (name, _, _, listed) in enumerate(recorded) if name not in on_host}
+        elements = {
+            index: (numel, listed) for index, (name, _, numel, listed) in enumerate(recorded) if name not in on_host
+        }
         self._devices = self._device_engines(options, elements, by_name)
 
     def _device_engines(
-        self, options: Options, elements: dict[int, bytes | None], by_name: dict[str, Watched]
+        self, options: Options, elements: dict[int, tuple[int, bytes | None]], by_name: dict[str, Watched]
     ) -> list[DeviceEngine]:
         engines = []
         tensors = {index: by_name[self._names[index]] for index in elements}
@@ -99,9 +101,11 @@ class Engines:
         for engine in self._devices:
             engine.take_kept(elements)
 
-    def take_lent(self, tensor: int, lent: Lent, elements: bool) -> None:
-        """Takes the critical ε that follow from the optimizer's own moments of a tensor."""
-        (self._of.get(tensor) or self._host).take_lent(tensor, lent, elements)
+    def take_lent(self, lent: list[tuple[int, Lent]], elements: bool) -> None:
+        """Takes the critical ε that follow from the optimizer's own moments of tensors."""
+        self._host.take_lent([each for each in lent if each[0] not in self._of], elements)
+        for engine in self._devices:
+            engine.take_lent([each for each in lent if self._of.get(each[0]) is engine], elements)
 
     def launch(self) -> None:
         """Sends off what devices have counted, without waiting for it."""

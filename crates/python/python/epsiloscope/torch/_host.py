@@ -29,12 +29,18 @@ class HostEngine:
         """Takes the critical ε that follow from the moments kept by the extension."""
         self._recording.critical_kept(elements)
 
-    def take_lent(self, tensor: int, lent: Lent, elements: bool) -> None:
+    def take_lent(self, lent: list[tuple[int, Lent]], elements: bool) -> None:
         """Takes the critical ε that follow from moments which the optimizer keeps."""
-        if lent.kind.adds_epsilon:
-            values = lent_critical_epsilon(lent).cpu()
-            self._recording.critical_values(tensor, 0, view(values), elements)
-            return
-        moments = [None if part is None else part.cpu() for part in (lent.first, lent.second, lent.greatest)]
-        views = [None if part is None else view(part) for part in moments]
-        self._recording.critical_lent(tensor, 0, lent.steps, lent.beta2, views, elements)
+        given = []
+        # Copies must live until they have been read.
+        alive = []
+        for tensor, each in lent:
+            if each.kind.adds_epsilon:
+                values = lent_critical_epsilon(each).cpu()
+                self._recording.critical_values(tensor, 0, view(values), elements)
+                continue
+            moments = [None if part is None else part.cpu() for part in (each.first, each.second, each.greatest)]
+            alive.append(moments)
+            views = [None if part is None else view(part) for part in moments]
+            given.append((tensor, 0, each.steps, each.beta2, views))
+        self._recording.critical_lent(given, elements)

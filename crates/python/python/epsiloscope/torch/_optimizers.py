@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -44,6 +45,14 @@ _KINDS = {
     "AdaMomentum": Kind("adamomentum"),
     "SGD": Kind("sgd"),
 }
+
+
+class Owned(Protocol):
+    """A parameter, its group, and the kind of optimizer that they are in."""
+
+    parameter: torch.Tensor
+    group: dict[str, Any]
+    kind: Kind
 
 
 class Lent(NamedTuple):
@@ -112,19 +121,37 @@ def coupled_weight_decay(kind: Kind, group: dict[str, Any]) -> float:
     return _number(weight_decay, 0.0) if weight_decay else 0.0
 
 
-def lent(optimizer: torch.optim.Optimizer, kind: Kind, group: dict[str, Any], parameter: torch.Tensor) -> Lent | None:
-    """The moments of a parameter as they are; ``None`` before its first step, and where they are of no use."""
-    state = optimizer.state.get(parameter)
-    if kind.moments is None or not state:
+def lent(optimizer: torch.optim.Optimizer, parameters: Sequence[Owned]) -> list[Lent | None]:
+    """The moments of parameters as they are; ``None`` before a first step, and where they are of no use."""
+    states = [optimizer.state.get(each.parameter) or {} for each in parameters]
+    steps = _steps([state.get("step", 0) for state in states])
+    return [_lent(*each) for each in zip(parameters, states, steps)]
+
+
+def _lent(owned: Owned, state: dict[str, Any], steps: int) -> Lent | None:
+    kind, group = owned.kind, owned.group
+    if kind.moments is None or steps < 1:
         return None
     second, first, greatest = (_moment(state, key) for key in (kind.second, kind.first, kind.greatest))
     is_complete = (first is None) == (kind.first is None) and (greatest is None) == (kind.greatest is None)
-    steps = int(state.get("step", 0))
-    if second is None or not is_complete or steps < 1:
+    if second is None or not is_complete:
         return None
     beta2 = _betas(group)[1]
     epsilon = _number(group.get("eps"), 0.0)
     return Lent(kind, steps, 0.999 if beta2 is None else beta2, epsilon, first, second, greatest)
+
+
+def _steps(counts: list[Any]) -> list[int]:
+    """Numbers of steps; those that are on a device are waited for once."""
+    on_device: dict[torch.device, list[int]] = {}
+    for index, count in enumerate(counts):
+        if isinstance(count, torch.Tensor) and not count.is_cpu:
+            on_device.setdefault(count.device, []).append(index)
+    counts = list(counts)
+    for indices in on_device.values():
+        for index, count in zip(indices, torch.stack([counts[index].reshape(()) for index in indices]).tolist()):
+            counts[index] = count
+    return [int(count) for count in counts]
 
 
 def _moment(state: dict[str, Any], key: str | None) -> torch.Tensor | None:

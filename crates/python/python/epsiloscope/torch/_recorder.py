@@ -346,11 +346,10 @@ class Recorder:
             return
         if not self._engines.optimizers:
             return
-        for index, tensor in self._tensors:
-            if tensor.kind.moments == self._engines.optimizers[0]:
-                moments = lent(self.optimizer, tensor.kind, tensor.group, tensor.parameter)
-                if moments is not None:
-                    self._engines.take_lent(index, moments, elements)
+        own = [each for each in self._tensors if each[1].kind.moments == self._engines.optimizers[0]]
+        moments = lent(self.optimizer, [tensor for _, tensor in own])
+        known = [(index, each) for (index, _), each in zip(own, moments) if each is not None]
+        self._engines.take_lent(known, elements)
 
     def _settle(self) -> None:
         """Hands over the last step."""
