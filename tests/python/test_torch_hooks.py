@@ -9,7 +9,7 @@ import torch
 
 from epsiloscope.torch import _hooks, calibrate, record
 from test_torch_recorder import recorded_equals
-from training import batches, is_finished_without_losses, loss_of, tiny, train
+from training import batches, closure_of, is_finished_without_losses, loss_of, tiny, train
 
 
 def bare(step):
@@ -66,15 +66,7 @@ def test_every_step_is_recorded_and_the_optimizer_left_as_it_was(drop, tmp_path)
 def test_closures(drop, keyword, tmp_path):
     model, _ = tiny_adam()
     optimizer = torch.optim.LBFGS(model.parameters(), max_iter=1)
-    expected = []
-
-    def closure():
-        optimizer.zero_grad()
-        loss = loss_of(model, batches(1)[0])
-        loss.backward()
-        expected.append({name: p.grad.clone() for name, p in model.named_parameters()})
-        return loss
-
+    closure, expected = closure_of(model, optimizer)
     with record(model, optimizer, tmp_path / "run", magnitudes="all", critical_epsilon=None):
         for _ in range(3):
             assert (optimizer.step(closure=closure) if keyword else optimizer.step(closure)) > 0

@@ -16,7 +16,7 @@ import epsiloscope.torch
 import oracle
 from epsiloscope.torch import _hooks, calibrate, record
 from runs import analyse, call, manifest
-from training import batches, is_finished_without_losses, loss_of, rows, steps, tiny, train, values
+from training import batches, closure_of, is_finished_without_losses, loss_of, rows, steps, tiny, train, values
 
 
 @pytest.fixture(autouse=True)
@@ -304,15 +304,7 @@ def test_a_compiled_step(tmp_path, is_compiled_before):
 def test_closures_are_waited_for(tmp_path):
     model = tiny()
     optimizer = torch.optim.Adam(model.parameters())
-    expected = []
-
-    def closure():
-        optimizer.zero_grad()
-        loss = loss_of(model, batches(1)[0])
-        loss.backward()
-        expected.append({name: p.grad.clone() for name, p in model.named_parameters()})
-        return loss
-
+    closure, expected = closure_of(model, optimizer)
     with record(model, optimizer, tmp_path / "run", magnitudes="all"):
         assert optimizer.step(closure) > 0
         optimizer.step(closure=closure)

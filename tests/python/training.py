@@ -25,6 +25,20 @@ def loss_of(model, batch):
     return nn.functional.mse_loss(model(batch[0]), batch[1])
 
 
+def closure_of(model, optimizer):
+    """A closure for the optimizer's step, and the gradients of each of its calls, by name."""
+    gradients = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_of(model, batches(1)[0])
+        loss.backward()
+        gradients.append({name: p.grad.clone() for name, p in model.named_parameters()})
+        return loss
+
+    return closure, gradients
+
+
 def train(model, optimizer, n_steps=5, before=None, after=None):
     """A plain loop; gives the gradients that entered each step, by name."""
     gradients = []
