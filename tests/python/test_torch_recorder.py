@@ -324,17 +324,32 @@ def test_a_step_that_calls_its_base_class_counts_once(tmp_path):
     recorded_equals(tmp_path / "run", recorded)
 
 
-def test_cadence_and_snapshots(tmp_path):
+@pytest.mark.parametrize("count_on", ["host", "device"])
+@pytest.mark.parametrize("critical", ["own", ["adam", "adabelief"]])
+def test_snapshots_are_taken_whether_or_not_it_is_their_step_s_turn(tmp_path, critical, count_on):
     model = tiny()
     optimizer = torch.optim.Adam(model.parameters())
-    with record(model, optimizer, tmp_path / "run", every=2, steps=[(3, 9)], snapshot_every=4) as recorder:
-        train(model, optimizer, 10)
+    options = {"every": 2, "steps": [(3, 9)], "snapshot_every": 4, "critical_epsilon": critical, "count_on": count_on}
+    with record(model, optimizer, tmp_path / "run", **options) as recorder:
+        train(model, optimizer, 9)
+        # Of a step that is not recorded, unless a snapshot is taken of it.
+        train(model, optimizer, 1)
         recorder.log_after(accuracy=0.5)
-    assert list(steps(tmp_path / "run")) == [3, 5, 7, 9]
-    of_epsilon = rows(tmp_path / "run", "tensors", "critical_epsilon.adam")
-    assert {row["step"] for row in of_epsilon} <= {3, 5, 7, 9}
+    assert list(steps(tmp_path / "run")) == [3, 4, 5, 7, 8, 9, 10]
+    of = {quantity: {row["step"] for row in rows(tmp_path / "run", "tensors", quantity)} for quantity in ("gradient", "critical_epsilon.adam")}
+    assert of == {"gradient": {3, 5, 7, 9}, "critical_epsilon.adam": {4, 8, 10}}
     assert [(row["step"], row["value"]) for row in rows(tmp_path / "run", "scalars")] == [(10, 0.5)]
     call("epsiloscope", "verify", tmp_path / "run")
+    call("epsiloscope", "estimate", tmp_path / "run", "--optimizer", "adam")
+
+
+def test_steps_out_of_turn_without_snapshot_leave_their_numbers_alone(tmp_path):
+    model = tiny()
+    optimizer = torch.optim.SGD(model.parameters())
+    with record(model, optimizer, tmp_path / "run", every=3) as recorder:
+        train(model, optimizer, 5, after=lambda _: recorder.log_after(accuracy=0.5))
+    assert list(steps(tmp_path / "run")) == [1, 4]
+    assert [row["step"] for row in rows(tmp_path / "run", "scalars")] == [1, 2, 3, 4, 5]
 
 
 def test_calibration_is_the_paper_s_pass(tmp_path):

@@ -122,11 +122,10 @@ class Recorder:
     def log_after(self, *, loss: Any = None, **scalars: Any) -> None:
         """Numbers of the last step, which were not known before it: its loss, a test accuracy."""
         pending, recording = self._pending, self._own()
+        values = scalars if loss is None else {"loss": loss, **scalars}
         if pending is not None:
-            pending.loss = pending.loss if loss is None else held(loss)
-            pending.scalars.update({name: held(value) for name, value in scalars.items()})
+            pending.after.update({name: held(value) for name, value in values.items()})
         elif recording is not None and self._steps:
-            values = scalars if loss is None else {"loss": loss, **scalars}
             self._guarded(lambda: recording.scalars(self._steps, numbers(values)), is_step=False)
 
     def snapshot(self) -> None:
@@ -281,28 +280,29 @@ class Recorder:
         self._steps += 1
         coming, self._coming = self._coming, {}
         is_counted = recording.includes(self._steps)
-        if not is_counted and not self._options.keeps_moments:
-            return
         grad_scale, found_inf = fused_scale(self.optimizer)
+        has_overflowed: Any = overflow if found_inf is None else found_inf
+        if is_counted or self._options.keeps_moments:
+            self._take_gradients(grad_scale, is_counted, has_overflowed)
+        self._pending = self._described(is_counted, coming, grad_scale, has_overflowed)
+
+    def _take_gradients(self, grad_scale: Any, is_counted: bool, has_overflowed: Any) -> None:
         inverse = None if grad_scale is None else grad_scale.double().reciprocal().float()
         gradients = []
         for index, tensor in self._tensors:
             gradient = tensor.gradient(inverse)
             if gradient is not None:
                 gradients.append((index, gradient))
-        has_overflowed: Any = overflow if found_inf is None else found_inf
         moves = self._options.keeps_moments and not bool(has_overflowed)
         try:
             self._engines.take(gradients, is_counted, moves)
         except Exception:
             self._has_kept_all = not moves
             raise
-        if is_counted:
-            self._pending = self._described(coming, grad_scale, has_overflowed)
-            if not gradients:
-                self._warn("no tensor has a gradient: nothing is recorded of this step")
+        if is_counted and not gradients:
+            self._warn("no tensor has a gradient: nothing is recorded of this step")
 
-    def _described(self, coming: dict[str, Any], grad_scale: Any, overflow: Any) -> Step:
+    def _described(self, is_recorded: bool, coming: dict[str, Any], grad_scale: Any, overflow: Any) -> Step:
         groups = self.optimizer.param_groups
         rates = [group.get("lr") for group in groups]
         scalars = {
@@ -313,6 +313,7 @@ class Recorder:
         scale = loss_scale(self._scaler)
         return Step(
             step=self._steps,
+            is_recorded=is_recorded,
             time_micros=time.time_ns() // 1000,
             epoch=self._epoch,
             loss=coming.get("loss"),
@@ -326,7 +327,7 @@ class Recorder:
         snapshot_every = self._options.snapshot_every
         if snapshot_every and self._steps % snapshot_every == 0:
             self._take_critical(self._options.snapshot_elements)
-        elif self._options.critical_epsilon_every_step:
+        elif self._options.critical_epsilon_every_step and self._pending and self._pending.is_recorded:
             self._take_critical(elements=False)
         self._engines.launch()
         unknown = [
@@ -340,16 +341,20 @@ class Recorder:
             self._warn(f"{len(unknown)} parameters joined the optimizer after recording began: they are not recorded")
 
     def _take_critical(self, elements: bool) -> None:
+        """Takes what is known of critical ε after the last step, which is recorded then whether or not it is its turn."""
+        if not self._engines.optimizers or self._pending is None:
+            return
         if self._options.keeps_moments:
             if self._has_kept_all:
                 self._engines.take_kept(elements)
-            return
-        if not self._engines.optimizers:
+                self._pending.is_recorded = True
             return
         own = [each for each in self._tensors if each[1].kind.moments == self._engines.optimizers[0]]
         moments = lent(self.optimizer, [tensor for _, tensor in own])
         known = [(index, each) for (index, _), each in zip(own, moments) if each is not None]
-        self._engines.take_lent(known, elements)
+        if known:
+            self._engines.take_lent(known, elements)
+            self._pending.is_recorded = True
 
     def _settle(self) -> None:
         """Hands over the last step."""
@@ -357,16 +362,21 @@ class Recorder:
         if recording is None or pending is None:
             return
         self._pending = None
+        if not pending.is_recorded:
+            if pending.after:
+                recording.scalars(pending.step, numbers(pending.after))
+            return
         self._engines.settle()
+        loss = pending.after.pop("loss", pending.loss)
         recording.end_step(
             pending.step,
             pending.time_micros,
             pending.epoch,
-            number(pending.loss),
+            number(loss),
             number(pending.learning_rate),
             number(pending.loss_scale),
             bool(number(pending.overflow)),
-            numbers(pending.scalars),
+            numbers({**pending.scalars, **pending.after}),
         )
 
     # Ending.

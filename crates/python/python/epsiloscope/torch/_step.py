@@ -13,9 +13,11 @@ __all__ = ["Step", "held", "is_same", "number", "numbers"]
 
 @dataclass
 class Step:
-    """A step that has been counted and not handed over: it may still get a snapshot and numbers."""
+    """A step that has not been handed over: it may still get a snapshot and numbers."""
 
     step: int
+    #: Whether anything of it is to be recorded: a step out of turn is if a snapshot is taken of it.
+    is_recorded: bool
     time_micros: int
     epoch: int | None = None
     loss: Any = None
@@ -23,6 +25,8 @@ class Step:
     loss_scale: Any = None
     overflow: Any = False
     scalars: dict[str, Any] = field(default_factory=dict)
+    #: Numbers that were known after it only, the loss among them; kept of steps out of turn, too.
+    after: dict[str, Any] = field(default_factory=dict)
 
 
 def held(value: Any) -> Any:
