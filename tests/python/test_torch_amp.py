@@ -56,6 +56,28 @@ def recorded_equals_but_for_infinity(run, expected):
             np.testing.assert_array_equal(got[np.isfinite(got)], wanted[elements][np.isfinite(got)])
 
 
+def test_two_recorders_may_share_a_scaler(tmp_path):
+    scaler = torch.amp.GradScaler("cpu", init_scale=SCALE)
+    models = [tiny(0), tiny(1)]
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in models]
+    recorders = [record(*each, tmp_path / f"run-{i}", scaler=scaler) for i, each in enumerate(zip(models, optimizers))]
+
+    def overflow(model, optimizer):
+        optimizer.zero_grad()
+        scaler.scale(loss_of(model, batches(1)[0])).backward()
+        model[0].weight.grad[0, 0] = float("inf")
+        scaler.step(optimizer)
+        scaler.update()
+
+    for each in zip(models, optimizers):
+        overflow(*each)
+    recorders[0].close()
+    for each in zip(models, optimizers):
+        overflow(*each)
+    recorders[1].close()
+    assert [[row["overflow"] for row in steps(tmp_path / f"run-{i}").values()] for i in (0, 1)] == [[True], [True, True]]
+
+
 def test_a_scaler_that_is_off_changes_nothing(tmp_path):
     model = tiny()
     optimizer = torch.optim.Adam(model.parameters())

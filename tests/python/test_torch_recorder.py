@@ -188,6 +188,53 @@ def test_groups_keep_their_own_settings(tmp_path):
     assert steps(tmp_path / "run")[1]["learning_rate"] == 1e-3
 
 
+def test_groups_are_those_that_a_checkpoint_brings(tmp_path):
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([weight], lr=0.0)
+    state = {**optimizer.state_dict(), "param_groups": [{**optimizer.param_groups[0], "params": [0], "weight_decay": 10.0}]}
+    with record(optimizer, tmp_path / "run", magnitudes="all"):
+        weight.grad = torch.ones(3)
+        optimizer.step()
+        optimizer.load_state_dict(state)
+        optimizer.step()
+        optimizer.param_groups[0]["weight_decay"] = 20.0
+        optimizer.step()
+    assert [list(values(tmp_path / "run")[step, "group0.0"][1]) for step in (1, 2, 3)] == [[1] * 3, [11] * 3, [21] * 3]
+
+
+def test_learning_rates_are_those_before_the_scheduler(tmp_path):
+    groups = [{"params": [nn.Parameter(torch.zeros(2))], "lr": torch.tensor(rate)} for rate in (1.0, 2.0)]
+    optimizer = torch.optim.Adam(groups)
+    with record(optimizer, tmp_path / "run"):
+        for rate in (1.0, 0.5):
+            for index, group in enumerate(optimizer.param_groups):
+                group["lr"].fill_(rate * (index + 1))
+                group["params"][0].grad = torch.ones(2)
+            optimizer.step()
+            for group in optimizer.param_groups:
+                group["lr"].zero_()
+    assert [row["learning_rate"] for row in steps(tmp_path / "run").values()] == [1.0, 0.5]
+    assert [row["value"] for row in rows(tmp_path / "run", "scalars")] == [2.0, 1.0]
+
+
+def test_a_gradient_that_is_a_partial_sum_is_refused(tmp_path):
+    from torch.distributed.tensor import DTensor, Partial, Replicate, init_device_mesh
+
+    torch.distributed.init_process_group("gloo", store=torch.distributed.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        weight = nn.Parameter(DTensor.from_local(torch.zeros(4), mesh, [Replicate()]))
+        optimizer = torch.optim.SGD([weight], lr=0.1)
+        with record(optimizer, tmp_path / "run") as recorder:
+            weight.grad = DTensor.from_local(torch.ones(4), mesh, [Partial()])
+            with pytest.warns(RuntimeWarning, match="step 1 is not recorded: ValueError: tensor group0.0: its gradient"):
+                optimizer.step()
+            with warnings.catch_warnings(record=True):
+                recorder.close()
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_accumulated_gradients_count_once(tmp_path):
     model = tiny()
     optimizer = torch.optim.Adam(model.parameters())

@@ -74,7 +74,7 @@ pub struct Wanted {
     pub gradient: bool,
     /// That the moments take the gradient.
     pub moments: bool,
-    /// Histogram and summary of the critical ε that the moments then give; only together with `gradient`.
+    /// Histogram and summary of the critical ε that the moments then give.
     pub critical_epsilon: bool,
     /// With them the critical ε of every element.
     pub elements: bool,

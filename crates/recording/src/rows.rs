@@ -38,9 +38,11 @@ pub fn rows_of(numel: usize) -> usize {
 ///
 /// # Panics
 /// If there are not [`N_SLOTS`](bins::N_SLOTS) counts, or fewer NaN or infinities than there have to be.
+///
+/// Counts are taken for unsigned: none may be 2^32 or more.
 pub fn observed(counts: &[i32], rows: &[RowSummary], n_filled: usize) -> Observed {
-    let mut counts: Vec<u64> = counts.iter().map(|&count| u64::from(count.unsigned_abs())).collect();
-    let neg_inf: u64 = rows.iter().map(|&[_, _, neg_inf, _, _]| u64::from(neg_inf.unsigned_abs())).sum();
+    let mut counts: Vec<u64> = counts.iter().map(|&count| u64::from(count.cast_unsigned())).collect();
+    let neg_inf: u64 = rows.iter().map(|&[_, _, neg_inf, _, _]| u64::from(neg_inf.cast_unsigned())).sum();
     counts[bins::POS_INF] -= neg_inf;
     counts[bins::NEG_INF] += neg_inf;
     counts[bins::NAN] -= n_filled as u64;

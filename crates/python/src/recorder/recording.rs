@@ -285,6 +285,9 @@ impl Recording {
     fn count(&mut self, py: Python<'_>, take: impl FnOnce(&mut Live) -> Result<(), Fault> + Send) -> PyResult<()> {
         let live = self.live_mut()?;
         let shared = Arc::clone(&live.shared);
+        if shared.has_stopped.load(Ordering::Relaxed) {
+            return Err(exception(Fault::Ended));
+        }
         let outcome = py.detach(|| shared.contain_panic(|| take(live)));
         outcome.map_err(exception)
     }

@@ -13,15 +13,23 @@ from epsiloscope.torch._moments import KeptMoments, lent_critical_epsilon
 from epsiloscope.torch._optimizers import Lent
 from epsiloscope.torch._rows import MAX_TENSORS, Counted, RowCounter
 
-__all__ = ["DeviceEngine"]
+__all__ = ["DeviceEngine", "Recorded"]
 
-#: Elements of critical ε that wait to be counted together.
+#: Critical ε are counted once so many wait.
 MOST_ELEMENTS = 1 << 23
 #: Tensors of no more elements, all of them recorded, are picked from among the others: a copy of each would be a launch.
 FEW_ELEMENTS = 1 << 16
 
 #: Index of the tensor; of the optimizer whose critical ε it is, or ``None`` for the gradient; whether values come with it.
 Key = tuple[int, "int | None", bool]
+
+
+class Recorded(NamedTuple):
+    """A tensor, and the elements of it that are recorded at every step, as 64-bit integers; ``None`` for all."""
+
+    name: str
+    numel: int
+    listed: bytes | None
 
 
 class _Waiting(NamedTuple):
@@ -41,14 +49,15 @@ class DeviceEngine:
         self,
         recording: _native.Recording,
         device: torch.device,
-        elements: dict[int, tuple[int, bytes | None]],
+        tensors: dict[int, Recorded],
         kept: dict[int, list[KeptMoments]],
     ) -> None:
         self._recording = recording
         self._device = device
         self._counter = RowCounter(device)
+        self._tensors = tensors
         #: Of each tensor the elements that are recorded at every step; ``None`` for all of many.
-        self._listed = {tensor: _listed(*each) for tensor, each in elements.items()}
+        self._listed = {index: _listed(tensor) for index, tensor in tensors.items()}
         self.kept = kept
         #: To be counted together.
         self._keys: list[Key] = []
@@ -99,7 +108,7 @@ class DeviceEngine:
         n_counts, n_samples = (sum(each.numel() for each in of) for of in (counts, samples))
         arrival = None
         if packed.is_cuda:
-            host = torch.empty(packed.shape, dtype=packed.dtype, pin_memory=True)
+            host = torch.empty(packed.shape, dtype=packed.dtype, device="cpu", pin_memory=True)
             host.copy_(packed, non_blocking=True)
             arrival = torch.cuda.Event()
             arrival.record(torch.cuda.current_stream(self._device))
@@ -128,6 +137,11 @@ class DeviceEngine:
         return listed is None or listed.numel() > 0
 
     def _add(self, key: Key, values: torch.Tensor) -> None:
+        name, expected, _ = self._tensors[key[0]]
+        if values.numel() != expected:
+            # Picked elements that are not there would be a fault of the device, which ends the training.
+            found = f"{values.numel()} gradient elements"
+            raise ValueError(f"tensor {name}: {found}: expected {expected}, as when recording started")
         is_full = len(self._values) == MAX_TENSORS or (key[1] is not None and self._n_values > MOST_ELEMENTS)
         if self._values and is_full:
             self._count()
@@ -149,18 +163,18 @@ class DeviceEngine:
         # Values of some elements come from where they are counted, and before those of all, which come by themselves.
         added.sort(key=lambda each: self._is_whole(each[0]))
         keys, values = map(list, zip(*added))
-        whole = [value for key, value in added if self._is_whole(key)]
+        # A copy of a gradient, as the optimizer may change it.
+        whole = [value.clone() if key[1] is None else value for key, value in added if self._is_whole(key)]
         picked = [(key, self._listed[key[0]] if key[2] and not self._is_whole(key) else None) for key in keys]
         counted = self._counter.count(values, picked)
         self._counted.append((keys, counted))
-        # A copy, as the optimizer may change the gradient.
-        self._samples += counted.picked + [each.clone() for each in whole]
+        self._samples += counted.picked + whole
 
 
-def _listed(numel: int, listed: bytes | None) -> torch.Tensor | None:
-    if listed is not None:
-        return from_bytes(listed, torch.int64)
-    return torch.arange(numel) if numel <= FEW_ELEMENTS else None
+def _listed(tensor: Recorded) -> torch.Tensor | None:
+    if tensor.listed is not None:
+        return from_bytes(tensor.listed, torch.int64)
+    return torch.arange(tensor.numel, device="cpu") if tensor.numel <= FEW_ELEMENTS else None
 
 
 def _together(lent: list[tuple[int, Lent]]) -> Iterator[tuple[list[tuple[int, Lent]], Lent]]:

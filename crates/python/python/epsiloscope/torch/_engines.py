@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from epsiloscope._native import Recording
-from epsiloscope.torch._device import DeviceEngine
+from epsiloscope.torch._device import DeviceEngine, Recorded
 from epsiloscope.torch._host import HostEngine
 from epsiloscope.torch._memory import from_bytes
 from epsiloscope.torch._moments import KeptMoments, StoredMoments
@@ -47,21 +47,23 @@ class Engines:
         self._host = HostEngine(self.recording)
         self._has_host_tensors = any(name in on_host for name in self._names)
         self._of: dict[int, DeviceEngine] = {}
-        elements = {
-            index: (numel, listed) for index, (name, _, numel, listed) in enumerate(recorded) if name not in on_host
+        on_device = {
+            index: Recorded(name, numel, listed)
+            for index, (name, is_own, numel, listed) in enumerate(recorded)
+            if is_own and name not in on_host
         }
-        self._devices = self._device_engines(options, elements, by_name)
+        self._devices = self._device_engines(options, on_device, by_name)
 
     def _device_engines(
-        self, options: Options, elements: dict[int, tuple[int, bytes | None]], by_name: dict[str, Watched]
+        self, options: Options, recorded: dict[int, Recorded], by_name: dict[str, Watched]
     ) -> list[DeviceEngine]:
         engines = []
-        tensors = {index: by_name[self._names[index]] for index in elements}
+        tensors = {index: by_name[each.name] for index, each in recorded.items()}
         for device in dict.fromkeys(_device_of(each) for each in tensors.values()):
-            own = [index for index, each in tensors.items() if _device_of(each) == device]
-            kept = {index: self._kept(tensors[index], device) for index in own} if options.keeps_moments else {}
-            engine = DeviceEngine(self.recording, device, {index: elements[index] for index in own}, kept)
-            self._of.update(dict.fromkeys(own, engine))
+            here = [index for index, each in tensors.items() if _device_of(each) == device]
+            kept = {index: self._kept(tensors[index], device) for index in here} if options.keeps_moments else {}
+            engine = DeviceEngine(self.recording, device, {index: recorded[index] for index in here}, kept)
+            self._of.update(dict.fromkeys(here, engine))
             engines.append(engine)
         return engines
 

@@ -50,9 +50,12 @@ _KINDS = {
 class Owned(Protocol):
     """A parameter, its group, and the kind of optimizer that they are in."""
 
-    parameter: torch.Tensor
-    group: dict[str, Any]
-    kind: Kind
+    @property
+    def parameter(self) -> torch.Tensor: ...
+    @property
+    def group(self) -> dict[str, Any]: ...
+    @property
+    def kind(self) -> Kind: ...
 
 
 class Lent(NamedTuple):

@@ -23,11 +23,16 @@ class Watched:
 
     name: str
     parameter: torch.Tensor
-    #: The parameter's group, whose settings schedulers may change.
-    group: dict[str, Any]
+    optimizer: torch.optim.Optimizer
+    group_index: int
     kind: Kind
     part: Part
     is_distributed: bool
+
+    @property
+    def group(self) -> dict[str, Any]:
+        """The parameter's group: schedulers change its settings, and ``load_state_dict`` replaces it."""
+        return self.optimizer.param_groups[self.group_index]
 
     def gradient(self, inverse_scale: torch.Tensor | float | None) -> torch.Tensor | None:
         """What enters the optimizer's moments, as dense floats; ``None`` where there is no gradient.
@@ -38,8 +43,9 @@ class Watched:
         gradient = parameter.grad
         if gradient is None or not parameter.requires_grad:
             return None
-        weight_decay = coupled_weight_decay(self.kind, self.group)
-        is_changed = inverse_scale is not None or weight_decay != 0 or self.group.get("maximize")
+        group = self.group
+        weight_decay = coupled_weight_decay(self.kind, group)
+        is_changed = inverse_scale is not None or weight_decay != 0 or group.get("maximize")
         if not (is_changed or self.is_distributed) and gradient.dtype is torch.float32 and _is_dense(gradient):
             return gradient
         return self._prepared(gradient.detach(), inverse_scale, weight_decay)
@@ -47,6 +53,8 @@ class Watched:
     def _prepared(
         self, gradient: torch.Tensor, inverse_scale: torch.Tensor | float | None, weight_decay: float
     ) -> torch.Tensor:
+        if is_distributed(gradient) and gradient.placements != self.parameter.placements:  # type: ignore[attr-defined]
+            raise ValueError(f"tensor {self.name}: its gradient is spread otherwise than itself: exclude it")
         gradient = local(gradient)
         if gradient.layout is not torch.strided:
             # Entries of the same index add up.
@@ -54,6 +62,8 @@ class Watched:
         if inverse_scale is not None:
             # Floats of half the width may not reach as low as the unscaled value.
             wide = gradient if gradient.dtype == torch.float64 else gradient.float()
+            if isinstance(inverse_scale, torch.Tensor):
+                inverse_scale = inverse_scale.to(wide.device, non_blocking=True)
             gradient = wide * inverse_scale
         if self.group.get("maximize"):
             gradient = -gradient
@@ -91,7 +101,8 @@ def watched(model: nn.Module | None, optimizer: torch.optim.Optimizer) -> list[W
             while name in found:
                 name += "_"
             _check(name, parameter)
-            found[name] = Watched(name, parameter, group, kind, part_of(name, parameter), is_distributed(parameter))
+            part = part_of(name, parameter)
+            found[name] = Watched(name, parameter, optimizer, group_index, kind, part, is_distributed(parameter))
     return [found[name] for name in sorted(found)]
 
 

@@ -132,6 +132,7 @@ class Recorder:
         """Takes the critical ε of every element after the last step: at the end of each epoch, say."""
         if self._own() is not None and self._pending is not None:
             self._guarded(lambda: self._take_critical(self._options.snapshot_elements))
+            self._guarded(self._engines.launch)
 
     def flush(self) -> None:
         """Waits until every step so far is on disk: worth calling where the training saves a checkpoint.
@@ -146,7 +147,7 @@ class Recorder:
 
     def state_dict(self) -> dict[str, Any]:
         """What ``resume`` takes, to be saved with a checkpoint: the step, and moments where the recorder keeps some."""
-        if self._own() is None or not self._options.keeps_moments:
+        if self._own() is None or not self._options.keeps_moments or not self._has_kept_all:
             return {"step": self._steps}
         return {"step": self._steps, "moments": self._engines.stored_moments()}
 
@@ -232,7 +233,7 @@ class Recorder:
     # Around the optimizer's step.
 
     def _on_pre_step(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
-        if os.getpid() != self._process or self._nesting.is_nested():
+        if os.getpid() != self._process or self._nesting.is_nested() or _is_captured():
             return None
         self._n_calls += 1
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
@@ -256,7 +257,7 @@ class Recorder:
         return (args[0], evaluated, *args[2:]), kwargs
 
     def _on_post_step(self) -> None:
-        if os.getpid() != self._process or self._nesting.is_nested():
+        if os.getpid() != self._process or self._nesting.is_nested() or _is_captured():
             return
         self._nesting.end_step()
         if self._frozen is not None:
@@ -287,17 +288,18 @@ class Recorder:
         self._pending = self._described(is_counted, coming, grad_scale, has_overflowed)
 
     def _take_gradients(self, grad_scale: Any, is_counted: bool, has_overflowed: Any) -> None:
+        moves = self._options.keeps_moments and not bool(has_overflowed)
         inverse = None if grad_scale is None else grad_scale.double().reciprocal().float()
         gradients = []
-        for index, tensor in self._tensors:
-            gradient = tensor.gradient(inverse)
-            if gradient is not None:
-                gradients.append((index, gradient))
-        moves = self._options.keeps_moments and not bool(has_overflowed)
         try:
+            for index, tensor in self._tensors:
+                gradient = tensor.gradient(inverse)
+                if gradient is not None:
+                    gradients.append((index, gradient))
             self._engines.take(gradients, is_counted, moves)
         except Exception:
-            self._has_kept_all = not moves
+            # Moments that lack a step are no one's.
+            self._has_kept_all &= not moves
             raise
         if is_counted and not gradients:
             self._warn("no tensor has a gradient: nothing is recorded of this step")
@@ -306,7 +308,7 @@ class Recorder:
         groups = self.optimizer.param_groups
         rates = [group.get("lr") for group in groups]
         scalars = {
-            f"learning_rate.{index}": rate
+            f"learning_rate.{index}": held(rate)
             for index, rate in enumerate(rates)
             if index and rate is not None and not is_same(rate, rates[0])
         }
@@ -318,8 +320,8 @@ class Recorder:
             epoch=self._epoch,
             loss=coming.get("loss"),
             learning_rate=held(rates[0]),
-            loss_scale=grad_scale.clone() if scale is None and grad_scale is not None else scale,
-            overflow=overflow,
+            loss_scale=held(grad_scale if scale is None else scale),
+            overflow=held(overflow),
             scalars={**scalars, **coming.get("scalars", {})},
         )
 
@@ -382,7 +384,7 @@ class Recorder:
     # Ending.
 
     def _end(self, is_finished: bool) -> None:
-        recording, self._recording = self._own(), self._recording
+        recording = self._own()
         has_seen_none = recording is not None and not self._n_calls and self._n_states < len(self.optimizer.state)
         self._detach()
         if recording is None:
@@ -463,6 +465,11 @@ def _post_hook(recorder: Recorder) -> Callable[..., Any]:
         recorder._on_post_step()
 
     return epsiloscope_after_step
+
+
+def _is_captured() -> bool:
+    """Whether operations go into a graph, to be replayed past every hook, instead of being done."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 def _remove_run(dir: Path) -> None:

@@ -7,6 +7,7 @@ all of them, since launching one costs microseconds however few elements it is f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -65,7 +66,7 @@ class RowCounter:
         self._device = device
         self._edges = from_bytes(_native.edges(), torch.int32).to(device)
         self._lane = torch.arange(_native.ROW, dtype=torch.int32, device=device) % _native.LANES
-        self._filler = torch.full((_native.ROW,), float("nan"), device=device)
+        self._filler = torch.full((_native.ROW,), float("nan"), dtype=torch.float32, device=device)
         self._one = torch.ones(1, dtype=torch.int32, device=device)
         # Kept, as a copy to a device waits until that is idle.
         self._layouts: dict[tuple[object, ...], list[_Chunk]] = {}
@@ -107,25 +108,25 @@ class RowCounter:
 
 def _chunks(numels: list[int], picked: list[torch.Tensor | None], device: torch.device) -> list[_Chunk]:
     """Tensors of so many elements, laid out and cut after every :data:`MAX_ROWS` rows."""
-    n_rows = torch.tensor([max(1, -(-numel // _native.ROW)) for numel in numels])
-    ends = n_rows.cumsum(0)
-    firsts = ends - n_rows
-    owners = torch.repeat_interleave(torch.arange(len(numels)) * (_native.N_SLOTS * _native.LANES), n_rows)
+    n_rows = [max(1, -(-numel // _native.ROW)) for numel in numels]
+    ends = list(accumulate(n_rows))
+    firsts = [end - own for end, own in zip(ends, n_rows)]
     places = [first * _native.ROW + each.cpu() for first, each in zip(firsts, picked) if each is not None]
-    place = torch.cat(places) if places else torch.empty(0, dtype=torch.int64)
     chunks = []
-    for begin in range(0, int(ends[-1]), MAX_ROWS):
-        end = min(begin + MAX_ROWS, int(ends[-1]))
-        pieces = []
+    for begin in range(0, ends[-1], MAX_ROWS):
+        end = min(begin + MAX_ROWS, ends[-1])
+        pieces, owners = [], []
         for tensor, numel in enumerate(numels):
-            first, last = max(begin, int(firsts[tensor])), min(end, int(ends[tensor]))
+            first, last = max(begin, firsts[tensor]), min(end, ends[tensor])
             if first < last:
-                start, stop = ((row - int(firsts[tensor])) * _native.ROW for row in (first, last))
+                start, stop = (first - firsts[tensor]) * _native.ROW, (last - firsts[tensor]) * _native.ROW
                 n_elements = min(stop, numel) - start
                 pieces.append(_Piece(tensor, start, n_elements, stop - start - n_elements))
-        here = place[(begin * _native.ROW <= place) & (place < end * _native.ROW)] - begin * _native.ROW
-        own = owners[begin:end].to(torch.int32).unsqueeze(1)
-        chunks.append(_Chunk(pieces, own.to(device), here.to(device) if here.numel() else None))
+                owners += [tensor * _native.N_SLOTS * _native.LANES] * (last - first)
+        here = [place[(begin * _native.ROW <= place) & (place < end * _native.ROW)] for place in places]
+        found = torch.cat(here) - begin * _native.ROW if any(each.numel() for each in here) else None
+        column = torch.tensor(owners, dtype=torch.int32, device="cpu").unsqueeze(1)
+        chunks.append(_Chunk(pieces, column.to(device), None if found is None else found.to(device)))
     return chunks
 
 

@@ -15,7 +15,7 @@ def loss_scale(scaler: Any) -> torch.Tensor | float | None:
     if scaler is None or not scaler.is_enabled():
         return None
     scale = getattr(scaler, "_scale", None)
-    return scale.detach().clone() if isinstance(scale, torch.Tensor) else float(scaler.get_scale())
+    return scale if isinstance(scale, torch.Tensor) else float(scaler.get_scale())
 
 
 def fused_scale(optimizer: torch.optim.Optimizer) -> tuple[torch.Tensor | None, torch.Tensor | None]:
@@ -34,20 +34,29 @@ class ScalerWatch:
         on_skipped: Callable[[], None],
     ) -> None:
         self._scaler = scaler
+        self._former = scaler.__dict__.get("step")
+        self._has_ended = False
         step = scaler.step
 
         def watched(stepped: Any, *args: Any, **kwargs: Any) -> Any:
             before = n_steps()
             result = step(stepped, *args, **kwargs)
-            if _is(stepped, optimizer) and n_steps() == before:
+            if not self._has_ended and _is(stepped, optimizer) and n_steps() == before:
                 on_skipped()
             return result
 
+        self._watched = watched
         scaler.step = watched
 
     def end(self) -> None:
-        """Leaves the scaler as it was."""
-        self._scaler.__dict__.pop("step", None)
+        """Leaves the scaler as it was; if others watch it since, they go on through a step that does nothing more."""
+        self._has_ended = True
+        if self._scaler.__dict__.get("step") is not self._watched:
+            return
+        if self._former is None:
+            del self._scaler.step
+        else:
+            self._scaler.step = self._former
 
 
 def _is(stepped: Any, optimizer: torch.optim.Optimizer) -> bool:

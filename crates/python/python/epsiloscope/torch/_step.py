@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -29,9 +29,29 @@ class Step:
     after: dict[str, Any] = field(default_factory=dict)
 
 
+class _Coming(NamedTuple):
+    """A number that is on its way from a device."""
+
+    number: torch.Tensor
+    arrival: torch.cuda.Event
+
+    def __float__(self) -> float:
+        self.arrival.synchronize()
+        return float(self.number)
+
+
 def held(value: Any) -> Any:
-    """A number as it is now, without waiting for the device that it may be on."""
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+    """A number as it is now, without waiting for the device that it may be on, now or for what is done there later."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    value = value.detach()
+    if not value.is_cuda:
+        return value.clone()
+    number = torch.empty(value.shape, dtype=value.dtype, device="cpu", pin_memory=True)
+    number.copy_(value, non_blocking=True)
+    arrival = torch.cuda.Event()
+    arrival.record(torch.cuda.current_stream(value.device))
+    return _Coming(number, arrival)
 
 
 def number(value: Any) -> float | None:
