@@ -73,12 +73,13 @@ def test_critical_epsilons_are_the_cpu_s():
         assert parts(host, "histograms") == parts(device, "histograms")
 
 
-def train(model, optimizer, n_steps, scaler=None, dtype=None):
+def train(model, optimizer, n_steps, recorder, scaler=None, dtype=None):
     inputs = torch.randn(64, 128, device=DEVICE)
     for _ in range(n_steps):
         optimizer.zero_grad()
         with torch.autocast(DEVICE, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
             loss = model(inputs).square().mean()
+        recorder.log(loss=loss, norm=loss.sqrt())
         if scaler is None:
             loss.backward()
             optimizer.step()
@@ -99,8 +100,8 @@ def check_training(**options):
         optimizer = torch.optim.AdamW(model.parameters(), **options.pop("optimizer", {}))
         scaler = options.get("scaler")
         run = Path(folder) / "run"
-        with epsiloscope.torch.record(model, optimizer, run, strict=True, **options):
-            train(model, optimizer, 6, scaler, options.pop("dtype", torch.float16 if scaler else None))
+        with epsiloscope.torch.record(model, optimizer, run, strict=True, **options) as recorder:
+            train(model, optimizer, 6, recorder, scaler, torch.float16 if scaler else None)
         found = manifest(run)
     assert found["status"] == "finished" and found["totals"]["steps"] == 6
     assert found["losses"] == {"dropped_steps": 0, "faults": []}
@@ -127,11 +128,11 @@ def test_nothing_waits_for_the_device_between_steps():
     with tempfile.TemporaryDirectory() as folder:
         model = network()
         optimizer = torch.optim.AdamW(model.parameters())
-        with epsiloscope.torch.record(model, optimizer, Path(folder) / "run", strict=True):
-            train(model, optimizer, 3)
+        with epsiloscope.torch.record(model, optimizer, Path(folder) / "run", strict=True) as recorder:
+            train(model, optimizer, 3, recorder)
             torch.cuda.set_sync_debug_mode("error")
             try:
-                train(model, optimizer, 3)
+                train(model, optimizer, 3, recorder)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
 
