@@ -24,7 +24,7 @@ def without_sums(table):
 @pytest.mark.parametrize("magnitudes", [20, "all", None])
 def test_many_tensors_that_come_and_go(tmp_path, monkeypatch, magnitudes):
     """More tensors than are counted at once, in several chunks, with other ones missing at every step; layouts are forgotten."""
-    limits = {"_rows.MAX_ROWS": 3, "_rows.MAX_LAYOUTS": 2, "_device.MOST_ELEMENTS": 2000, "_device.FEW_ELEMENTS": 100}
+    limits = {"_rows.MAX_ROWS": 3, "_rows.MAX_REMEMBERED": 5000, "_device.MOST_ELEMENTS": 2000, "_device.FEW_ELEMENTS": 100}
     for name, limit in limits.items():
         monkeypatch.setattr(f"epsiloscope.torch.{name}", limit)
     sizes = [random.Random(0).choice([0, 1, 7, 90, 150, 1023, 1024, 5000]) for _ in range(140)]

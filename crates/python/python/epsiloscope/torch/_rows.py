@@ -21,8 +21,8 @@ __all__ = ["MAX_TENSORS", "Counted", "RowCounter"]
 MAX_TENSORS = 64
 #: Rows taken at once: 8 Mi elements, whose copies and intermediate results take up to 30 bytes each.
 MAX_ROWS = 8192
-#: Layouts that are remembered. They change where tensors come without gradient at times.
-MAX_LAYOUTS = 256
+#: Numbers in the layouts that are remembered, 8 bytes each. Layouts change where tensors come without gradient at times.
+MAX_REMEMBERED = 1 << 23
 _MAGNITUDE = 0x7FFFFFFF
 
 #: What a tensor is told apart by, and the elements of it that are picked; ``None`` for none.
@@ -58,6 +58,10 @@ class _Chunk(NamedTuple):
     #: Where the picked elements are among all elements of the rows; ``None`` if there are none.
     picked: torch.Tensor | None
 
+    @property
+    def n_numbers(self) -> int:
+        return self.owners.numel() + (0 if self.picked is None else self.picked.numel())
+
 
 class RowCounter:
     """Counts the tensors of one device."""
@@ -70,6 +74,7 @@ class RowCounter:
         self._one = torch.ones(1, dtype=torch.int32, device=device)
         # Kept, as a copy to a device waits until that is idle.
         self._layouts: dict[tuple[object, ...], list[_Chunk]] = {}
+        self._n_remembered = 0
 
     def count(self, values: list[torch.Tensor], picked: Sequence[Picked]) -> Counted:
         """Counts flat floats of so many tensors as :data:`MAX_TENSORS` at most."""
@@ -100,9 +105,12 @@ class RowCounter:
     def _layout(self, numels: list[int], picked: Sequence[Picked]) -> list[_Chunk]:
         key = (*numels, *(name for name, _ in picked))
         if key not in self._layouts:
-            if len(self._layouts) == MAX_LAYOUTS:
+            if self._n_remembered > MAX_REMEMBERED:
                 self._layouts.clear()
-            self._layouts[key] = _chunks(numels, [each for _, each in picked], self._device)
+                self._n_remembered = 0
+            chunks = _chunks(numels, [each for _, each in picked], self._device)
+            self._n_remembered += sum(len(key) + chunk.n_numbers for chunk in chunks)
+            self._layouts[key] = chunks
         return self._layouts[key]
 
 
