@@ -37,17 +37,17 @@ say "training: one epoch with Adam"
 "$bin/epsiloscope-record" train --data "$data" --device auto --optimizer adam --out runs/training --overwrite
 
 say "histogram tables"
-"$bin/epsiloscope" histogram runs/calibration runs/training --out analysis
+"$bin/epsiloscope" histogram runs/calibration runs/training --out tables
 
 say "where ε is worth searching"
 "$bin/epsiloscope" estimate runs/calibration runs/training
 
 cat >&2 <<END
 
-The runs are in runs/calibration and runs/training, the histogram tables in analysis/histograms.
+The runs are in runs/calibration and runs/training, the histogram tables in tables/histograms.
 Try:
   $bin/epsiloscope estimate runs/training --per tensor --optimizer adam
 and, with DuckDB or any other reader of Parquet (python3 -m pip install duckdb):
   SELECT tensor, sum(count) AS gradients, sum(count) FILTER (upper <= 1e-8) / sum(count) AS share_below_1e_8
-  FROM 'analysis/histograms/*/*.parquet' WHERE quantity = 'gradient' GROUP BY tensor ORDER BY tensor;
+  FROM 'tables/histograms/*/*.parquet' WHERE quantity = 'gradient' GROUP BY tensor ORDER BY tensor;
 END

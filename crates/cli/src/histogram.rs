@@ -20,10 +20,10 @@ use crate::runs::for_each;
 #[derive(clap::Args)]
 #[command(before_help = "\
 Examples:
-  epsiloscope histogram runs/* --out analysis
+  epsiloscope histogram runs/* --out tables
   epsiloscope histogram runs/mine --per run --format csv > histogram.csv
   epsiloscope histogram runs/mine --per layer --window epoch --bins-per-decade 4 --quantity gradient
-  duckdb -c \"FROM 'analysis/histograms/*/*.parquet'\"
+  duckdb -c \"FROM 'tables/histograms/*/*.parquet'\"
 ")]
 pub(crate) struct HistogramArgs {
     #[command(flatten)]

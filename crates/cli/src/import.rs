@@ -19,7 +19,7 @@ Examples:
   epsiloscope import tensorboard logs --out runs/old --strip-suffix /grad --separator /
   epsiloscope import tensorboard logs/events.out.tfevents.17… --out runs/old --every-step --optimizer adam --lr 3e-4
   epsiloscope import npz dumped --out runs/dumped             dumped/step-000001.npz and so on
-  epsiloscope import safetensors gradients.safetensors --out runs/dumped     arrays named step/tensor
+  epsiloscope import safetensors gradients.safetensors --out runs/kept     arrays named step/tensor
 
 What each knows and does not know, docs/import.md says.
 ")]
