@@ -36,7 +36,7 @@ Examples:
   epsiloscope candidates runs/mine              which ε to try, each with its learning rate
   epsiloscope export runs/mine --to optuna      the search space as Optuna, Ray Tune, W&B and others read it
   epsiloscope drift runs/*                      how the bounds move in training
-  epsiloscope histogram runs/* --out analysis   histogram tables, as Parquet
+  epsiloscope histogram runs/* --out tables     histogram tables, as Parquet
   epsiloscope report runs/* --out report.html   all of it to look at, in one HTML file
   epsiloscope plot runs/mine --out mine.svg     the same as figures, SVG or PNG
   epsiloscope show runs/mine                    the same in the terminal
