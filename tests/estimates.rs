@@ -2,9 +2,10 @@
 
 use epsiloscope_analysis::estimate::nearest_power;
 use epsiloscope_analysis::{AnalysisError, Bound, Estimate, EstimateOptions, Method, estimate};
-use epsiloscope_format::{CriticalEpsilonPolicy, Run, WriterOptions};
+use epsiloscope_format::{Cadence, CriticalEpsilonPolicy, Run, WriterOptions};
 use epsiloscope_moments::Optimizer;
 
+use crate::cli::epsiloscope;
 use crate::synthetic::{BINS_AT_SNAPSHOTS, Synthetic};
 
 /// The lower and upper order statistic of one tensor; `None` if every value is zero.
@@ -212,6 +213,27 @@ fn snapshots_of_other_decay_rates_are_not_used() {
     let options = EstimateOptions { beta2: Some(0.99), ..EstimateOptions::default() };
     for estimate in estimate(&run, &options).unwrap() {
         assert!(estimate.tensors.iter().any(|tensor| tensor.method == Method::Sample));
+    }
+}
+
+/// Also where the optimizer asked for goes by another's moments.
+#[test]
+fn what_was_not_recorded_is_named_as_it_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let cadence = Cadence { every: 10, ranges: Vec::new() };
+    let every_tenth = Synthetic { cadence, critical_epsilon: None, ..Synthetic::default() };
+    let run = every_tenth.write(&dir.path().join("r-1"));
+    for (asked, told) in [
+        ("radam", "radam"),
+        ("keras-adam", "keras-adam (that of radam)"),
+        ("radam,keras-adam", "radam"),
+        ("tf-rmsprop", "tf-rmsprop (the square of that of rmsprop)"),
+    ] {
+        let output = epsiloscope(["estimate", run.to_str().unwrap(), "--optimizer", asked]);
+        assert_eq!((output.status, output.stderr.lines().count()), (2, 1));
+        let told =
+            format!("no critical epsilon of {told} was recorded at these decay rates, and its moments cannot be");
+        assert!(output.stderr.contains(&told) && output.stderr.contains("not every step"), "{}", output.stderr);
     }
 }
 

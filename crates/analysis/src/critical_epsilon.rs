@@ -143,6 +143,7 @@ pub(crate) fn visit_critical_epsilons(
 /// What is read to answer.
 struct Plan<'a> {
     run: &'a Run,
+    options: &'a EstimateOptions,
     prerequisites: Prerequisites<'a>,
     decay: Decay,
     optimizers: Vec<Optimizer>,
@@ -158,7 +159,7 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn make(run: &'a Run, options: &EstimateOptions) -> Result<Self, AnalysisError> {
+    fn make(run: &'a Run, options: &'a EstimateOptions) -> Result<Self, AnalysisError> {
         let manifest = run.manifest();
         let recorded = manifest.critical_epsilon.map(|policy| Decay { beta1: policy.beta1, beta2: policy.beta2 });
         let usual = recorded.unwrap_or_default();
@@ -172,6 +173,7 @@ impl<'a> Plan<'a> {
         let taken = if is_of_use || options.at == At::All { Taken::read(run)? } else { Taken::default() };
         let mut plan = Self {
             run,
+            options,
             prerequisites,
             decay,
             optimizers,
@@ -258,8 +260,9 @@ impl<'a> Plan<'a> {
     fn nothing_known(&self, optimizer: Optimizer) -> AnalysisError {
         let step = self.steps.last().copied().unwrap_or(self.run.last_step());
         let obstacle = self.prerequisites.obstacle(optimizer, step).unwrap_or_default();
+        let asked = self.options.asked_as(optimizer);
         let reason = format!(
-            "no critical epsilon of {optimizer} was recorded at these decay rates, and its moments cannot be replayed: \
+            "no critical epsilon of {asked} was recorded at these decay rates, and its moments cannot be replayed: \
              {obstacle}"
         );
         not_recorded(self.run, reason)

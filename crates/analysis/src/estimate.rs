@@ -103,6 +103,16 @@ impl EstimateOptions {
         self.optimizers.iter().position(|&asked| asked == convention)
     }
 
+    /// Whose critical ε an optimizer's are, by the first name they were asked for under: `keras-adam (that of radam)`.
+    pub(crate) fn asked_as(&self, optimizer: Optimizer) -> String {
+        let asked = self.optimizers.iter().find(|asked| asked.optimizer() == optimizer);
+        match asked.filter(|asked| asked.name() != optimizer.name()) {
+            Some(asked) if asked.is_inside_root() => format!("{asked} (the square of that of {optimizer})"),
+            Some(asked) => format!("{asked} (that of {optimizer})"),
+            None => optimizer.to_string(),
+        }
+    }
+
     /// The optimizers whose moments are wanted, each once.
     pub(crate) fn denominators(&self) -> Vec<Optimizer> {
         let mut wanted: Vec<Optimizer> = self.optimizers.iter().map(|convention| convention.optimizer()).collect();
@@ -393,7 +403,10 @@ fn estimate_from(
     let manifest = run.manifest();
     let (members, left_out) = members(manifest, options, known);
     let all: Vec<&Member<'_>> = members.iter().collect();
-    let nothing = || not_recorded(run, format!("no tensor has a non-zero critical epsilon of {}", known.optimizer));
+    let nothing = || {
+        let asked = options.asked_as(known.optimizer);
+        not_recorded(run, format!("no tensor has a non-zero critical epsilon of {asked}"))
+    };
     let [lower, upper] = Side::BOTH.map(|side| extremes(&all, side, options.confidence));
     Ok(Estimate {
         run: manifest.run.clone(),
