@@ -155,6 +155,48 @@ fn only_what_is_new_or_changed_is_computed() {
     assert_eq!(files(&out), after);
 }
 
+/// As after a disk that was full, or another program's hand.
+#[test]
+fn files_of_another_length_are_computed_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("analysis");
+    let runs = runs(dir.path(), 3);
+    assert_eq!(analyze(&runs, &out, &[]).status, 0);
+    let before = files(&out);
+    for (name, length) in [("estimates/run=r-0", 100), ("histograms/run=r-2", 100_000)] {
+        let file = fs::OpenOptions::new().write(true).open(out.join(name).join("part-0.parquet")).unwrap();
+        assert!(file.metadata().unwrap().len() != length);
+        file.set_len(length).unwrap();
+    }
+    assert_eq!(computed(&analyze(&runs, &out, &["--format", "json"])), ["r-0", "r-2"]);
+    assert_eq!(files(&out), before);
+}
+
+#[test]
+fn histogram_replaces_no_file_of_a_data_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("analysis");
+    let runs = runs(dir.path(), 1);
+    assert_eq!(analyze(&runs, &out, &[]).status, 0);
+    let before = files(&out);
+    let histogram = |out: &Path| {
+        epsiloscope([
+            OsStr::new("histogram"),
+            runs.as_ref(),
+            "--per".as_ref(),
+            "run".as_ref(),
+            "--out".as_ref(),
+            out.as_ref(),
+        ])
+    };
+    let output = histogram(&out);
+    assert_eq!((output.status, output.stderr.lines().count()), (2, 1));
+    let told = format!("{}: a data set of `analyze`: expected another folder", out.display());
+    assert!(output.stderr.contains(&told), "{}", output.stderr);
+    assert_eq!(files(&out), before);
+    assert_eq!(histogram(&dir.path().join("tables")).status, 0);
+}
+
 #[test]
 fn a_damaged_run_is_told_and_keeps_what_was_known_of_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use epsiloscope_analysis::histogram_tables::histogram_table;
 use epsiloscope_analysis::{HistogramOptions, Origin, Scope, Window, histograms};
-use epsiloscope_dataset::partition;
+use epsiloscope_dataset::{Stored, partition};
 use epsiloscope_format::{Run, folder_below, publish};
 use epsiloscope_histogram::bins;
 use epsiloscope_report::encode_parquet;
@@ -28,7 +28,7 @@ Examples:
 pub(crate) struct HistogramArgs {
     #[command(flatten)]
     runs: RunsArg,
-    /// Write DIR/histograms/run=NAME/part-0.parquet instead of printing
+    /// Write DIR/histograms/run=NAME/part-0.parquet instead of printing; not into a data set of `analyze`
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// One histogram per tensor, per layer (tensors whose names agree up to the last dot), per kind (weight, bias, norm,
@@ -96,6 +96,12 @@ fn write_data_set(
     out: &Path,
     table: impl Fn(&Run) -> anyhow::Result<DataFrame> + Sync,
 ) -> anyhow::Result<ExitCode> {
+    if Stored::is_one(out) {
+        bail!(
+            "{}: a data set of `analyze`: expected another folder, or its histograms would be replaced",
+            out.display()
+        );
+    }
     folder_below(out, &[TABLE])?;
     let outcome = for_each(&args.runs.runs, |run| {
         let frame = table(run)?;
