@@ -5,11 +5,12 @@ use std::num::NonZeroI64;
 use std::path::{Path, PathBuf};
 
 use epsiloscope_analysis::drift::drift_table;
-use epsiloscope_analysis::effects::{Effect, Role};
+use epsiloscope_analysis::effects::{Effect, Role, estimates_and_candidates};
 use epsiloscope_analysis::estimate_tables::estimate_table;
 use epsiloscope_analysis::grouping::Scope;
 use epsiloscope_analysis::{
-    At, BoundsAt, CandidateOptions, Candidates, EstimateOptions, bounds_along, candidates, drift, estimate, spread,
+    At, BoundsAt, CandidateOptions, Candidates, Combination, EstimateOptions, bounds_along, candidates, drift,
+    estimate, spread,
 };
 use epsiloscope_format::{Mode, Run};
 use epsiloscope_moments::Convention;
@@ -17,6 +18,7 @@ use polars::prelude::{Column, IntoColumn, NamedFrom, Series};
 use serde_json::Value;
 
 use crate::cli::epsiloscope;
+use crate::search_spaces::with_outlier;
 use crate::synthetic::Synthetic;
 
 fn options(optimizers: &[Convention], at: At, scope: Scope) -> CandidateOptions {
@@ -129,6 +131,63 @@ fn candidates_are_printed_for_people_and_programs() {
         let output = ask(&args);
         assert_eq!((output.status, output.stderr.lines().count()), (2, 1));
         assert!(output.stderr.contains(expected), "{}", output.stderr);
+    }
+}
+
+/// The ends of the grids of several optimizers.
+fn grid_ends(rows: &[Value]) -> Vec<(f64, f64)> {
+    let of_optimizer = |rows: &[Value]| {
+        let of_grid = rows.iter().filter(|row| row["role"] == "grid");
+        let grid: Vec<f64> = of_grid.map(|row| row["epsilon"].as_f64().unwrap()).collect();
+        (grid[0], grid[grid.len() - 1])
+    };
+    rows.chunk_by(|one, next| one["optimizer"] == next["optimizer"]).map(of_optimizer).collect()
+}
+
+/// The grid, the narrowing and the note are of the search space that `estimate` gives by the same combination.
+#[test]
+fn candidates_are_of_the_combination_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = with_outlier("block3.conv.bias").write(&dir.path().join("r-a"));
+    let search_ends = |row: &Value| (row["search_lower"].as_f64().unwrap(), row["search_upper"].as_f64().unwrap());
+    let spaces = Combination::ALL.map(|combination| {
+        let option = format!("--combination={combination}");
+        let args = |words: [&'static str; 2]| {
+            [
+                words[0].as_ref(),
+                run.as_os_str(),
+                "--optimizer=adam,optax-eps-root".as_ref(),
+                option.as_ref(),
+                words[1].as_ref(),
+            ]
+        };
+        let expected: Vec<_> = rows(&args(["estimate", "--per=run"])).iter().map(search_ends).collect();
+        let narrowing = rows(&args(["candidates", "--view=narrowing"]));
+        assert_eq!(narrowing.iter().map(search_ends).collect::<Vec<_>>(), expected);
+        assert_eq!(grid_ends(&rows(&args(["candidates", "--view=candidates"]))), expected);
+        let by = if combination == Combination::Extremes { String::new() } else { format!(", {combination}") };
+        let note = format!("- r-a, adam: search {:e} to {:e}{by}, ", expected[0].0, expected[0].1);
+        let told = epsiloscope(args(["candidates", "--format=table"])).stdout;
+        assert!(told.contains(&note), "{note}\n{told}");
+        expected
+    });
+    assert!(spaces[0] != spaces[1] && spaces[1] != spaces[2] && spaces[0] != spaces[2], "{spaces:?}");
+}
+
+/// Whatever else is estimated beside candidates.
+#[test]
+fn the_search_space_of_candidates_need_not_be_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::open(&Synthetic::default().write(&dir.path().join("r-1"))).unwrap();
+    let options =
+        CandidateOptions { combination: Combination::Pooled, ..options(&every_convention(), At::All, Scope::Run) };
+    let expected = candidates(&run, &options).unwrap();
+    let estimate = EstimateOptions { scopes: vec![Scope::Layer], ..options.estimate.clone() };
+    let (estimates, found) = estimates_and_candidates(&run, &CandidateOptions { estimate, ..options }).unwrap();
+    assert_eq!(found, expected);
+    for (estimate, found) in estimates.iter().zip(&found) {
+        assert_eq!(estimate.space_of_run(Combination::Pooled).unwrap().exponents(), found.search);
+        assert_ne!(estimate.exponents(), found.search);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `search`: real commands, run, killed and taken up again.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::cli::{Output, epsiloscope};
+use crate::search_spaces::with_outlier;
 
 /// (log10 ε + 5)², and a hundredth for each seed.
 const QUADRATIC: &str = "awk 'BEGIN {{ x = log({epsilon})/log(10) + 5; print \"loss=\" x*x + {seed}/100 }}'";
@@ -92,37 +93,61 @@ fn people_are_told_the_best_the_noise_and_what_was_spared() {
     }
 }
 
+const PAIRS: &str = "echo loss={epsilon} lr={lr}";
+
+/// The grid that `candidates` recommends for Adam, each ε with its learning rate.
+fn recommended(run: &Path, combination: &str) -> Vec<(f64, f64)> {
+    let asked = ["--optimizer", "adam", "--format", "json", "--combination", combination].map(OsStr::new);
+    let output = epsiloscope([OsStr::new("candidates"), run.as_os_str()].into_iter().chain(asked));
+    let rows: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    let of_grid = rows.iter().filter(|row| row["role"] == "grid");
+    of_grid.map(|row| (row["epsilon"].as_f64().unwrap(), row["matched_learning_rate"].as_f64().unwrap())).collect()
+}
+
+/// The grid of a space, as it is tried.
+fn tried(out: &Path, space: &Path, more: &[&str]) -> Vec<(f64, f64)> {
+    let options = ["--strategy", "grid", "--param", "epsilon", "--param", "lr", "--space", space.to_str().unwrap()];
+    let rows = trials(out, PAIRS, &[&options, more].concat());
+    rows.iter().map(|row| (row["epsilon"].as_f64().unwrap(), row["lr"].as_f64().unwrap())).collect()
+}
+
+#[test]
+fn the_space_of_a_run_is_by_the_combination_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = with_outlier("block3.conv.bias").write(&dir.path().join("r-1"));
+    let analysis = dir.path().join("analysis");
+    assert_eq!(epsiloscope(["analyze".as_ref(), run.as_os_str(), "--out".as_ref(), analysis.as_os_str()]).status, 0);
+    let extremes = recommended(&run, "extremes");
+    assert_eq!(tried(&dir.path().join("default"), &run, &[]), extremes);
+    assert_eq!(tried(&dir.path().join("of-data-set"), &analysis, &["--combination", "extremes"]), extremes);
+    for combination in ["pooled", "robust"] {
+        let expected = recommended(&run, combination);
+        let more = ["--combination", combination];
+        assert!(expected != extremes && tried(&dir.path().join(combination), &run, &more) == expected);
+        for (space, told) in [
+            (analysis.to_str().unwrap(), format!("expected a run with --combination {combination}")),
+            (SPACE, format!("--combination {combination}: expected with --space of a run")),
+        ] {
+            let refused = search(&dir.path().join("refused"), PAIRS, &[&more[..], &["--space", space]].concat());
+            assert_eq!((refused.status, refused.stderr.lines().count()), (2, 1));
+            assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+        }
+    }
+}
+
 #[test]
 fn the_space_is_that_of_a_run_or_a_data_set() {
     let run = here().join("data/runs/cnn-calibration");
     let dir = tempfile::tempdir().unwrap();
     let analysis = dir.path().join("analysis");
     assert_eq!(epsiloscope(["analyze".as_ref(), run.as_os_str(), "--out".as_ref(), analysis.as_os_str()]).status, 0);
-    let expected = epsiloscope([
-        "candidates".as_ref(),
-        run.as_os_str(),
-        "--optimizer".as_ref(),
-        "adam".as_ref(),
-        "--format".as_ref(),
-        "json".as_ref(),
-    ]);
-    let expected: Vec<Value> = serde_json::from_str(&expected.stdout).unwrap();
-    let expected: Vec<(f64, f64)> = expected
-        .iter()
-        .filter(|row| row["role"] == "grid")
-        .map(|row| (row["epsilon"].as_f64().unwrap(), row["matched_learning_rate"].as_f64().unwrap()))
-        .collect();
-    let command = "echo loss={epsilon} lr={lr}";
+    let expected = recommended(&run, "extremes");
     for (name, space) in [("of-run", &run), ("of-data-set", &analysis)] {
+        assert_eq!(tried(&dir.path().join(name), space, &[]), expected, "{name}");
         let space = space.to_str().unwrap();
-        let more = ["--strategy", "grid", "--param", "epsilon", "--param", "lr", "--space", space];
-        let found = trials(&dir.path().join(name), command, &more);
-        let found: Vec<(f64, f64)> =
-            found.iter().map(|row| (row["epsilon"].as_f64().unwrap(), row["lr"].as_f64().unwrap())).collect();
-        assert_eq!(found, expected, "{space}");
         let (points, _) = rows(
             &dir.path().join(name).join("random"),
-            command,
+            PAIRS,
             "points",
             &["--strategy", "random", "--param", "lr:1e-4..1e-1", "--space", space, "--optimizer", "adam"],
         );

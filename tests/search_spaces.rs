@@ -31,8 +31,7 @@ fn tensor(name: &'static str, numel: usize, centre: f64) -> SyntheticTensor {
 }
 
 fn of_run(estimate: &Estimate, combination: Combination) -> &SearchSpace {
-    let is_it = |space: &&SearchSpace| space.scope == Scope::Run && space.combination == Some(combination);
-    estimate.spaces.iter().find(is_it).unwrap()
+    estimate.space_of_run(combination).unwrap()
 }
 
 proptest! {
@@ -191,7 +190,7 @@ fn pooled_intervals_of_samples_hold_the_pool_of_all() {
     assert!(n_missed <= 6, "{n_missed} of {n_runs}");
 }
 
-fn with_outlier(name: &'static str) -> Synthetic {
+pub(crate) fn with_outlier(name: &'static str) -> Synthetic {
     let tensors = vec![
         tensor("block1.conv.kernel", 90, -3.0),
         tensor("block2.conv.kernel", 90, -3.2),

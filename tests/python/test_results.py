@@ -42,6 +42,8 @@ ASKED = [
     (epsiloscope.histogram, "histogram", {"per": "run", "window": 10}, ["--per", "run", "--window", 10]),
     (epsiloscope.candidates, "candidates", {}, []),
     (epsiloscope.candidates, "candidates", {"epsilon": [1e-8, 1e-4], "lr": 0.1, "per": "layer"}, ["--epsilon", "1e-8,1e-4", "--lr", 0.1, "--per", "layer"]),
+    (epsiloscope.candidates, "candidates", {"combination": "robust"}, ["--combination", "robust"]),
+    (epsiloscope.candidates, "candidates", {"combination": "pooled", "view": "narrowing"}, ["--combination", "pooled", "--view", "narrowing"]),
     (epsiloscope.candidates, "candidates", {"points": 3, "range": "language", "view": "narrowing"}, ["--points", 3, "--range", "language", "--view", "narrowing"]),
 ]
 

@@ -16,6 +16,7 @@
 use epsiloscope_format::{Manifest, Run};
 use epsiloscope_moments::{Convention, Decay, Optimizer};
 
+use crate::combination::Combination;
 use crate::critical_epsilon::Known;
 use crate::denominator::Denominator;
 use crate::distribution::Distribution;
@@ -68,7 +69,9 @@ pub struct CandidateOptions {
     pub estimate: EstimateOptions,
     /// Over what: shares and rates of each tensor, layer or kind, or of the whole run.
     pub scope: Scope,
-    /// The candidates; if there are none, a [`grid`] over the search space.
+    /// How the tensors' bounds become the search space of the run.
+    pub combination: Combination,
+    /// The candidates; if there are none, a [`grid`] over that search space.
     pub epsilons: Vec<f64>,
     /// How many points the grid has; `None` for every power of ten.
     pub points: Option<usize>,
@@ -79,16 +82,31 @@ pub struct CandidateOptions {
 }
 
 impl Default for CandidateOptions {
-    /// Every power of ten of each search space, over the whole run, at the end.
+    /// Every power of ten of the paper's search spaces, over the whole run, at the end.
     fn default() -> Self {
         Self {
             estimate: EstimateOptions::default(),
             scope: Scope::Run,
+            combination: Combination::Extremes,
             epsilons: Vec::new(),
             points: None,
             learning_rate: None,
             trial_range: TrialRange::default(),
         }
+    }
+}
+
+impl CandidateOptions {
+    /// What is to be estimated, the search space of the run among it.
+    pub(crate) fn with_search_space(&self) -> EstimateOptions {
+        let mut estimate = self.estimate.clone();
+        if !estimate.scopes.contains(&Scope::Run) {
+            estimate.scopes.push(Scope::Run);
+        }
+        if !estimate.combinations.contains(&self.combination) {
+            estimate.combinations.push(self.combination);
+        }
+        estimate
     }
 }
 
@@ -128,7 +146,9 @@ pub struct Candidates {
     pub decay: Decay,
     /// The step.
     pub step: i64,
-    /// Exponents of the paper's search space.
+    /// How the tensors' bounds became the search space.
+    pub combination: Combination,
+    /// Exponents of the search space.
     pub search: (i32, i32),
     /// The range of trial and error for this optimizer.
     pub trial: (f64, f64),
@@ -199,13 +219,19 @@ impl Candidates {
 /// # Errors
 /// As [`estimate`](crate::estimate()).
 pub fn candidates(run: &Run, options: &CandidateOptions) -> Result<Vec<Candidates>, AnalysisError> {
-    // Nothing here rests on resamples.
-    let estimate = EstimateOptions { bootstrap: 0, ..options.estimate.clone() };
+    // Nothing here rests on resamples, nor on other search spaces.
+    let estimate = EstimateOptions {
+        scopes: vec![Scope::Run],
+        combinations: vec![options.combination],
+        bootstrap: 0,
+        ..options.estimate.clone()
+    };
     let options = CandidateOptions { estimate, ..options.clone() };
     estimates_and_candidates(run, &options).map(|(_, candidates)| candidates)
 }
 
-/// Both at once, from one pass over the files.
+/// Both at once, from one pass over the files. The estimates also have the search space that the candidates are of, if it
+/// was not asked for.
 ///
 /// # Errors
 /// As [`estimate`](crate::estimate()).
@@ -214,7 +240,7 @@ pub fn estimates_and_candidates(
     options: &CandidateOptions,
 ) -> Result<(Vec<Estimate>, Vec<Candidates>), AnalysisError> {
     let mut both = Vec::new();
-    visit_estimates(run, &options.estimate, |known, estimate| {
+    visit_estimates(run, &options.with_search_space(), |known, estimate| {
         let candidates = candidates_from(run.manifest(), options, known, &estimate);
         both.push((estimate, candidates));
     })?;
@@ -229,6 +255,7 @@ pub(crate) fn candidates_from(
     estimate: &Estimate,
 ) -> Candidates {
     let convention = estimate.optimizer;
+    let search = estimate.space_of_run(options.combination).expect("it was asked for").exponents();
     let reference = estimate.own.map_or((convention.default_epsilon(), Role::Default), |own| (own.epsilon, Role::Own));
     let learning_rate = options.learning_rate.or(manifest.optimizer.learning_rate);
     let stepping = learning_rate.map(|rate| Stepping::of(estimate, rate));
@@ -236,7 +263,7 @@ pub(crate) fn candidates_from(
     let median = parts(Scope::Run).first().map_or(f64::NAN, |all| all.critical.median);
     let shown = parts(options.scope);
     let mut effects = Vec::new();
-    for (epsilon, role) in epsilons(reference, options, estimate.exponents()) {
+    for (epsilon, role) in epsilons(reference, options, search) {
         let matched_learning_rate = stepping.as_ref().map(|stepping| stepping.matched(median, reference.0, epsilon));
         effects.extend(shown.iter().map(|part| {
             let share_below =
@@ -261,7 +288,8 @@ pub(crate) fn candidates_from(
         optimizer: convention,
         decay: estimate.decay,
         step: estimate.step,
-        search: estimate.exponents(),
+        combination: options.combination,
+        search,
         trial: options.trial_range.ends(convention),
         learning_rate,
         effects,

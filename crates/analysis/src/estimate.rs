@@ -349,6 +349,11 @@ impl Estimate {
         (power_of_ten(lower), power_of_ten(upper))
     }
 
+    /// The search space over the run by a combination, if it is among those asked for.
+    pub fn space_of_run(&self, combination: Combination) -> Option<&SearchSpace> {
+        self.spaces.iter().find(|space| space.scope == Scope::Run && space.combination == Some(combination))
+    }
+
     /// The width of the search space in decades.
     pub fn decades(&self) -> i32 {
         let (lower, upper) = self.exponents();

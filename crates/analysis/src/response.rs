@@ -63,7 +63,7 @@ pub struct ResponsePart {
 /// As [`estimate`](crate::estimate()).
 pub fn responses(run: &Run, options: &CandidateOptions) -> Result<Vec<Response>, AnalysisError> {
     let mut responses = Vec::new();
-    visit_estimates(run, &options.estimate, |known, estimate| {
+    visit_estimates(run, &options.with_search_space(), |known, estimate| {
         responses.push(response(run.manifest(), options, known, estimate));
     })?;
     responses.sort_by_key(|response| options.estimate.place(response.estimate.optimizer));

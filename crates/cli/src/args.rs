@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use epsiloscope_analysis::limits::{self, Limit};
-use epsiloscope_analysis::{At, EstimateOptions, ReadFrom};
+use epsiloscope_analysis::{At, Combination, EstimateOptions, ReadFrom};
 use epsiloscope_moments::Convention;
 use epsiloscope_report::Format;
 
@@ -164,6 +164,15 @@ impl WhoseArgs {
             ..EstimateOptions::of_optimizers(&self.optimizer)
         }
     }
+}
+
+/// Which search space over a run.
+#[derive(clap::Args)]
+pub(crate) struct CombinationArg {
+    /// How the tensors' bounds become one: extremes (the paper's), pooled (all elements together), robust (extremes without
+    /// outliers)
+    #[arg(long, default_value = "extremes", value_name = "NAME")]
+    pub(crate) combination: Combination,
 }
 
 /// Each of some values once, in the order of reports.

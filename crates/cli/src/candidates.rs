@@ -8,7 +8,7 @@ use epsiloscope_analysis::grouping::Scope;
 use epsiloscope_analysis::{At, CandidateOptions, TrialRange, candidates};
 use epsiloscope_report::{Format, write_candidates};
 
-use crate::args::{FormatArg, RunsArg, WhoseArgs, positive};
+use crate::args::{CombinationArg, FormatArg, RunsArg, WhoseArgs, positive};
 use crate::output;
 
 #[derive(clap::Args)]
@@ -17,6 +17,7 @@ Examples:
   epsiloscope candidates runs/mine                          a grid of ε to try, each with its learning rate
   epsiloscope candidates runs/mine --epsilon 1e-8,1e-4      what these would do
   epsiloscope candidates runs/* --points 4 --format csv     four points per run and optimizer
+  epsiloscope candidates runs/mine --combination robust     a grid without outlying tensors
   epsiloscope candidates runs/* --view narrowing            how many times narrower than trial and error
 ")]
 pub(crate) struct CandidatesArgs {
@@ -27,6 +28,8 @@ pub(crate) struct CandidatesArgs {
     /// After which steps: last, epoch (the last of each), every:N, all (that the recorder took critical ε after), or a step
     #[arg(long, default_value_t = At::Last, value_name = "STEPS")]
     at: At,
+    #[command(flatten)]
+    combination: CombinationArg,
     /// Values of ε to look at [default: a grid over the search space]
     #[arg(long, value_delimiter = ',', value_parser = positive, value_name = "EPSILON", conflicts_with = "points")]
     epsilon: Vec<f64>,
@@ -75,6 +78,7 @@ fn options(args: &CandidatesArgs) -> CandidateOptions {
     CandidateOptions {
         estimate: args.whose.options(args.at),
         scope: args.per,
+        combination: args.combination.combination,
         epsilons: args.epsilon.clone(),
         points: args.points.map(usize::from),
         learning_rate: args.lr,

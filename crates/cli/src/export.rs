@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use epsiloscope_analysis::{At, Combination, Estimate, EstimateOptions, estimate};
+use epsiloscope_analysis::{At, Estimate, EstimateOptions, estimate};
 use epsiloscope_export::{SearchSpace, Tool, write};
 use epsiloscope_format::{Run, escaped};
 use epsiloscope_moments::{Convention, Optimizer};
 
-use crate::args::{RunsArg, WhoseArgs};
+use crate::args::{CombinationArg, RunsArg, WhoseArgs};
 use crate::output::OutFile;
 use crate::runs::for_each;
 
@@ -39,10 +39,8 @@ pub(crate) struct ExportArgs {
     /// After which step the critical ε is taken: last, or a step
     #[arg(long, default_value_t = At::Last, value_name = "STEP")]
     at: At,
-    /// How the tensors' bounds become one: extremes (the paper's), pooled (all elements together), robust (extremes without
-    /// outliers)
-    #[arg(long, default_value = "extremes", value_name = "NAME")]
-    combination: Combination,
+    #[command(flatten)]
+    combination: CombinationArg,
     /// Where the search space ends
     #[arg(long, value_enum, default_value_t = Bounds::Powers)]
     bounds: Bounds,
@@ -86,7 +84,7 @@ fn one_estimate(args: &ExportArgs, run: &Run) -> anyhow::Result<Estimate> {
     let optimizer: Convention = args.whose.asked().first().copied().unwrap_or_else(own);
     let options = EstimateOptions {
         optimizers: vec![optimizer],
-        combinations: vec![args.combination],
+        combinations: vec![args.combination.combination],
         bootstrap: 0,
         ..args.whose.options(args.at)
     };
@@ -144,6 +142,6 @@ fn described(space: SearchSpace, args: &ExportArgs, estimates: &[Estimate]) -> S
         .with_provenance("optimizer", optimizer.name())
         .with_provenance("critical ε after step", joined(|estimate| estimate.step.to_string()))
         .with_provenance("known by", joined(|estimate| estimate.spaces[0].method.name().to_owned()))
-        .with_provenance("bounds", format!("{} of the tensors, percentile {percentile}", args.combination))
+        .with_provenance("bounds", format!("{} of the tensors, percentile {percentile}", args.combination.combination))
         .with_provenance("by", concat!("epsiloscope ", env!("CARGO_PKG_VERSION"), ", the method of arXiv 2311.11532"))
 }

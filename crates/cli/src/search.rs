@@ -19,7 +19,7 @@ use epsiloscope_moments::Convention;
 use epsiloscope_report::{Format, frame};
 use epsiloscope_search::{Ended, Search, Summary, optuna_script, points_table, summary_table, trials_table};
 
-use crate::args::{FormatArg, number_in, positive};
+use crate::args::{CombinationArg, FormatArg, number_in, positive};
 use crate::search::plan::Plan;
 use crate::search::progress::Progress;
 use crate::{FAULT, PARTIAL, output, runs};
@@ -109,6 +109,8 @@ pub(crate) struct SearchArgs {
     /// Whose ε it is [default: that of the run's optimizer, else adam]
     #[arg(long, value_name = "NAME")]
     optimizer: Option<Convention>,
+    #[command(flatten)]
+    combination: CombinationArg,
     /// What the search is compared with: images, language (the paper's experiments), or a range like 1e-8..1e-1
     #[arg(long, default_value = "images", value_name = "RANGE")]
     range: TrialRange,

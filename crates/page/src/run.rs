@@ -101,7 +101,7 @@ fn with_every_scope(options: &CandidateOptions) -> CandidateOptions {
         bootstrap: 0,
         ..options.estimate.clone()
     };
-    CandidateOptions { estimate, ..options.clone() }
+    CandidateOptions { estimate, combination: Combination::Extremes, ..options.clone() }
 }
 
 fn tensors(run: &Run, grouping: &Grouping) -> Vec<Tensor> {

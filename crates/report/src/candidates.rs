@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use epsiloscope_analysis::Candidates;
 use epsiloscope_analysis::effects::{Effect, Role};
+use epsiloscope_analysis::{Candidates, Combination};
 
 use crate::escape::shown;
 use crate::number::{magnitude, percent, power};
@@ -73,8 +73,9 @@ fn known(value: Option<f64>) -> String {
 
 fn spared(of: &Candidates) -> String {
     let (search, trial) = ((power(of.search.0), power(of.search.1)), (magnitude(of.trial.0), magnitude(of.trial.1)));
+    let by = if of.combination == Combination::Extremes { String::new() } else { format!(", {}", of.combination) };
     let widths = format!(
-        "search {} to {}, {:.0} decades; trial and error {} to {}, {:.0} decades",
+        "search {} to {}{by}, {:.0} decades; trial and error {} to {}, {:.0} decades",
         search.0,
         search.1,
         of.search_decades(),

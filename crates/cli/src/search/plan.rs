@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use epsiloscope_analysis::Combination;
 use epsiloscope_moments::{Convention, Optimizer};
 use epsiloscope_search::{
     Axis, CrossEntropy, Domain, Goal, Metric, Parameter, Settings, Strategy, Template, Value, Wide, even,
 };
 
-use crate::search::space::{Point, Space, space};
+use crate::search::space::{Asked, Point, Space, space};
 use crate::search::{SearchArgs, StrategyName};
 
 /// The name of ε where nobody gives another.
@@ -43,6 +44,10 @@ struct Spaces {
 impl Plan {
     pub(super) fn of(args: &SearchArgs) -> anyhow::Result<Self> {
         let spaces = Spaces::of(args)?;
+        let combination = args.combination.combination;
+        if spaces.space.is_none() && combination != Combination::Extremes {
+            bail!("--combination {combination}: expected with --space of a run");
+        }
         let parameters = spaces.parameters(args)?;
         let goal = if args.maximize { Goal::Maximize } else { Goal::Minimize };
         let settings = Settings {
@@ -80,7 +85,7 @@ impl Spaces {
         let (range, space) = if let Some(range) = explicit(text)? {
             (range, None)
         } else {
-            let space = space(text, args.optimizer, args.points.map(usize::from))?;
+            let space = space(text, Asked::of(args))?;
             let domain = Domain::Range { low: space.low, high: space.high, axis: Axis::Log };
             let name = names.first().map_or(EPSILON, |name| name.as_str());
             (Parameter::new(name, domain)?, Some(space))

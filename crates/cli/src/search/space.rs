@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use epsiloscope_analysis::effects::Role;
 use epsiloscope_analysis::schema::ResultTable;
-use epsiloscope_analysis::{At, CandidateOptions, Candidates, EstimateOptions, candidates};
+use epsiloscope_analysis::{At, CandidateOptions, Candidates, Combination, EstimateOptions, candidates};
 use epsiloscope_dataset::Stored;
 use epsiloscope_format::Run;
 use epsiloscope_moments::{Convention, Optimizer};
 use polars::prelude::DataFrame;
 
 use crate::runs;
+use crate::search::SearchArgs;
 
 /// A search space with the points that are recommended inside it.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,26 @@ pub(super) struct Space {
 /// An ε and the learning rate to try with it.
 pub(super) type Point = (f64, Option<f64>);
 
+/// Which space of a run.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    /// Whose ε, if not that of the run's optimizer.
+    optimizer: Option<Convention>,
+    /// Points of the grid, if not every power of ten.
+    points: Option<usize>,
+    combination: Combination,
+}
+
+impl Asked {
+    pub(super) fn of(args: &SearchArgs) -> Self {
+        Self {
+            optimizer: args.optimizer,
+            points: args.points.map(usize::from),
+            combination: args.combination.combination,
+        }
+    }
+}
+
 /// The recommended points of one run.
 struct OfRun {
     optimizer: Convention,
@@ -38,16 +59,16 @@ struct OfRun {
 }
 
 /// The space of runs or of a data set.
-pub(super) fn space(of: &str, optimizer: Option<Convention>, points: Option<usize>) -> anyhow::Result<Space> {
+pub(super) fn space(of: &str, asked: Asked) -> anyhow::Result<Space> {
     let path = Path::new(of);
     let is_data_set = Stored::is_one(path);
-    let found = if is_data_set { of_data_set(path)? } else { of_runs(path, optimizer, points)? };
-    let optimizer = match optimizer {
+    let found = if is_data_set { of_data_set(path, asked.combination)? } else { of_runs(path, asked)? };
+    let optimizer = match asked.optimizer {
         Some(optimizer) => optimizer,
         None => own(of, &found)?,
     };
     let mut space = combined(of, optimizer, found)?;
-    if is_data_set && points.is_some() {
+    if is_data_set && asked.points.is_some() {
         // It holds the grid of powers of ten alone.
         space.grid.clear();
     }
@@ -87,20 +108,21 @@ fn combined(of: &str, optimizer: Convention, mut found: Vec<OfRun>) -> anyhow::R
     Ok(Space { low, high, optimizer, grid })
 }
 
-fn of_runs(path: &Path, optimizer: Option<Convention>, points: Option<usize>) -> anyhow::Result<Vec<OfRun>> {
-    let outcome = runs::for_each(&[PathBuf::from(path)], |run| of_run(run, optimizer, points));
+fn of_runs(path: &Path, asked: Asked) -> anyhow::Result<Vec<OfRun>> {
+    let outcome = runs::for_each(&[PathBuf::from(path)], |run| of_run(run, asked));
     if outcome.results.is_empty() {
         bail!("{}: no search space: expected a run, a data set or a range such as epsilon:1e-6..1e-2", path.display());
     }
     Ok(outcome.results)
 }
 
-fn of_run(run: &Run, optimizer: Option<Convention>, points: Option<usize>) -> anyhow::Result<OfRun> {
+fn of_run(run: &Run, asked: Asked) -> anyhow::Result<OfRun> {
     let own: Option<Convention> = run.manifest().optimizer.name.parse().ok();
-    let optimizer = optimizer.or(own).unwrap_or_else(|| Optimizer::Adam.into());
+    let optimizer = asked.optimizer.or(own).unwrap_or_else(|| Optimizer::Adam.into());
     let estimate =
         EstimateOptions { optimizers: vec![optimizer], all_required: true, at: At::Last, ..EstimateOptions::default() };
-    let options = CandidateOptions { estimate, points, ..CandidateOptions::default() };
+    let Asked { points, combination, .. } = asked;
+    let options = CandidateOptions { estimate, points, combination, ..CandidateOptions::default() };
     let found = candidates(run, &options)?.pop().context("no candidate was found")?;
     let is_own = own.is_some_and(|own| own == optimizer);
     Ok(OfRun { optimizer, is_own, grid: grid(&found) })
@@ -112,7 +134,13 @@ fn grid(of: &Candidates) -> Vec<Point> {
 }
 
 /// The grids of all runs of a data set after their last step.
-fn of_data_set(root: &Path) -> anyhow::Result<Vec<OfRun>> {
+fn of_data_set(root: &Path, combination: Combination) -> anyhow::Result<Vec<OfRun>> {
+    if combination != Combination::Extremes {
+        bail!(
+            "{}: a data set, which holds the grids of extremes alone: expected a run with --combination {combination}",
+            root.display()
+        );
+    }
     let stored = Stored::new(root);
     let mut found = Vec::new();
     for table in stored.tables()? {

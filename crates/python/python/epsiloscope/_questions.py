@@ -112,6 +112,7 @@ def candidates(
     beta2: float | None = None,
     from_: Literal["moments", "gradient"] | None = None,
     at: str | int = "last",
+    combination: Combination = "extremes",
     epsilon: float | Iterable[float] = (),
     lr: float | None = None,
     points: int | None = None,
@@ -129,6 +130,7 @@ def candidates(
         beta2: Decay rate of the second moment.
         from_: What critical ε are read off.
         at: After which steps.
+        combination: How the tensors' bounds become the search space.
         epsilon: Values of ε to look at; a grid over the search space unless named.
         lr: The learning rate at the run's own ε; the run's.
         points: Points of the grid, evenly apart in decades; every power of ten.
@@ -145,6 +147,7 @@ def candidates(
     asked = request(
         whose=_whose(optimizer, percentile, beta1, beta2, from_),
         at=str(at),
+        combination=combination,
         epsilon=[epsilon] if isinstance(epsilon, (int, float)) else [float(of) for of in epsilon],
         lr=lr,
         points=points,

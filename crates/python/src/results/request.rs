@@ -61,6 +61,7 @@ pub(super) struct Histogram {
 pub(super) struct Candidates {
     whose: Whose,
     at: String,
+    combination: String,
     epsilon: Vec<f64>,
     lr: Option<f64>,
     points: Option<u16>,
@@ -177,6 +178,7 @@ impl Candidates {
         Ok(CandidateOptions {
             estimate: self.whose.options(&self.at)?,
             scope: parsed::<Scope>("per", &self.per)?,
+            combination: parsed("combination", &self.combination)?,
             epsilons: self.epsilon.iter().map(|&epsilon| positive("epsilon", epsilon)).collect::<PyResult<_>>()?,
             points: self.points.map(usize::from),
             learning_rate: self.lr.map(|rate| positive("lr", rate)).transpose()?,
