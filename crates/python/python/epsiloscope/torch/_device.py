@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from epsiloscope import _native
-from epsiloscope.torch._memory import from_bytes, view
+from epsiloscope.torch._memory import Coming, from_bytes, send, view
 from epsiloscope.torch._moments import KeptMoments, lent_critical_epsilon
 from epsiloscope.torch._optimizers import Lent
 from epsiloscope.torch._rows import MAX_TENSORS, Counted, RowCounter
@@ -36,10 +36,9 @@ class _Waiting(NamedTuple):
     """What was counted and is on its way to the CPU."""
 
     keys: list[Key]
-    packed: torch.Tensor
-    n_counts: int
-    n_samples: int
-    arrival: torch.cuda.Event | None
+    #: Counts, summaries, samples.
+    packed: Coming
+    lengths: list[int]
 
 
 class DeviceEngine:
@@ -53,15 +52,13 @@ class DeviceEngine:
         kept: dict[int, list[KeptMoments]],
     ) -> None:
         self._recording = recording
-        self._device = device
         self._counter = RowCounter(device)
         self._tensors = tensors
         #: Of each tensor the elements that are recorded at every step; ``None`` for all of many.
         self._listed = {index: _listed(tensor) for index, tensor in tensors.items()}
         self.kept = kept
         #: To be counted together.
-        self._keys: list[Key] = []
-        self._values: list[torch.Tensor] = []
+        self._added: list[tuple[Key, torch.Tensor]] = []
         self._n_values = 0
         self._counted: list[tuple[list[Key], Counted]] = []
         self._samples: list[torch.Tensor] = []
@@ -104,32 +101,20 @@ class DeviceEngine:
         counts = [counted.counts for _, counted in self._counted]
         summaries = [counted.summaries.view(-1) for _, counted in self._counted]
         samples = [sample.view(torch.int32) for sample in self._samples]
-        packed = torch.cat(counts + summaries + samples)
-        n_counts, n_samples = (sum(each.numel() for each in of) for of in (counts, samples))
-        arrival = None
-        if packed.is_cuda:
-            host = torch.empty(packed.shape, dtype=packed.dtype, device="cpu", pin_memory=True)
-            host.copy_(packed, non_blocking=True)
-            arrival = torch.cuda.Event()
-            arrival.record(torch.cuda.current_stream(self._device))
-            packed = host
-        self._waiting.append(_Waiting(keys, packed, n_counts, n_samples, arrival))
+        lengths = [sum(each.numel() for each in of) for of in (counts, summaries, samples)]
+        self._waiting.append(_Waiting(keys, send(torch.cat(counts + summaries + samples)), lengths))
         self._counted, self._samples = [], []
 
     def settle(self) -> None:
         """Waits for what was sent off and hands it to the recording."""
         self.launch()
         waiting, self._waiting = self._waiting, []
-        for keys, packed, n_counts, n_samples, arrival in waiting:
-            if arrival is not None:
-                arrival.synchronize()
-            numbers = packed.cpu()
-            parts = numbers.split([n_counts, numbers.numel() - n_counts - n_samples, n_samples])
-            self._recording.counted(keys, *map(view, parts))
+        for keys, packed, lengths in waiting:
+            self._recording.counted(keys, *map(view, packed.arrived().split(lengths)))
 
     def discard(self) -> None:
         """Forgets what was taken and not settled."""
-        self._keys, self._values, self._counted, self._samples, self._waiting = [], [], [], [], []
+        self._added, self._counted, self._samples, self._waiting = [], [], [], []
         self._n_values = 0
 
     def _is_sampled(self, tensor: int) -> bool:
@@ -142,12 +127,10 @@ class DeviceEngine:
             # Picked elements that are not there would be a fault of the device, which ends the training.
             found = f"{values.numel()} gradient elements"
             raise ValueError(f"tensor {name}: {found}: expected {expected}, as when recording started")
-        is_full = len(self._values) == MAX_TENSORS or (key[1] is not None and self._n_values > MOST_ELEMENTS)
-        if self._values and is_full:
+        if len(self._added) == MAX_TENSORS or (key[1] is not None and self._n_values > MOST_ELEMENTS):
             self._count()
         self._n_values += values.numel()
-        self._keys.append(key)
-        self._values.append(values)
+        self._added.append((key, values))
 
     def _is_whole(self, key: Key) -> bool:
         """Whether the value of every element is recorded."""
@@ -156,8 +139,7 @@ class DeviceEngine:
 
     def _count(self) -> None:
         """Counts the tensors that were added since the last time."""
-        added = list(zip(self._keys, self._values))
-        self._keys, self._values, self._n_values = [], [], 0
+        added, self._added, self._n_values = self._added, [], 0
         if not added:
             return
         # Values of some elements come from where they are counted, and before those of all, which come by themselves.

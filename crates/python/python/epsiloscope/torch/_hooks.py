@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["attach"]
+__all__ = ["WrappedStep", "attach"]
 
 #: Called with the optimizer, arguments (it among them) and keywords; may give others.
 Before = Callable[[Any, "tuple[Any, ...]", "dict[str, Any]"], "tuple[Any, Any] | None"]
@@ -44,7 +44,7 @@ def _calls_hooks(optimizer: torch.optim.Optimizer) -> bool:
 
 
 class WrappedStep:
-    """A step of one optimizer alone, around what was its step before: its class's, or what a scheduler has made of that."""
+    """A step of one optimizer or scaler alone, around what was its step before: its class's, or what others have made of that."""
 
     def __init__(self, optimizer: Any, before: Before, after: After) -> None:
         self._optimizer = optimizer

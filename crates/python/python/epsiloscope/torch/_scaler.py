@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from epsiloscope.torch._hooks import WrappedStep
+
 __all__ = ["ScalerWatch", "fused_scale", "loss_scale"]
 
 
@@ -33,30 +35,21 @@ class ScalerWatch:
         n_steps: Callable[[], int],
         on_skipped: Callable[[], None],
     ) -> None:
-        self._scaler = scaler
-        self._former = scaler.__dict__.get("step")
-        self._has_ended = False
-        step = scaler.step
+        n_before = 0
 
-        def watched(stepped: Any, *args: Any, **kwargs: Any) -> Any:
-            before = n_steps()
-            result = step(stepped, *args, **kwargs)
-            if not self._has_ended and _is(stepped, optimizer) and n_steps() == before:
+        def before(scaler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            nonlocal n_before
+            n_before = n_steps()
+
+        def after(scaler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if _is(kwargs.get("optimizer", args[1] if len(args) > 1 else None), optimizer) and n_steps() == n_before:
                 on_skipped()
-            return result
 
-        self._watched = watched
-        scaler.step = watched
+        self._wrapped = WrappedStep(scaler, before, after)
 
     def end(self) -> None:
         """Leaves the scaler as it was; if others watch it since, they go on through a step that does nothing more."""
-        self._has_ended = True
-        if self._scaler.__dict__.get("step") is not self._watched:
-            return
-        if self._former is None:
-            del self._scaler.step
-        else:
-            self._scaler.step = self._former
+        self._wrapped.remove()
 
 
 def _is(stepped: Any, optimizer: torch.optim.Optimizer) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
+
+from epsiloscope.torch._memory import send
 
 __all__ = ["Step", "held", "is_same", "number", "numbers"]
 
@@ -29,29 +31,12 @@ class Step:
     after: dict[str, Any] = field(default_factory=dict)
 
 
-class _Coming(NamedTuple):
-    """A number that is on its way from a device."""
-
-    number: torch.Tensor
-    arrival: torch.cuda.Event
-
-    def __float__(self) -> float:
-        self.arrival.synchronize()
-        return float(self.number)
-
-
 def held(value: Any) -> Any:
     """A number as it is now, without waiting for the device that it may be on, now or for what is done there later."""
     if not isinstance(value, torch.Tensor):
         return value
     value = value.detach()
-    if not value.is_cuda:
-        return value.clone()
-    number = torch.empty(value.shape, dtype=value.dtype, device="cpu", pin_memory=True)
-    number.copy_(value, non_blocking=True)
-    arrival = torch.cuda.Event()
-    arrival.record(torch.cuda.current_stream(value.device))
-    return _Coming(number, arrival)
+    return send(value) if value.is_cuda else value.clone()
 
 
 def number(value: Any) -> float | None:
