@@ -15,8 +15,8 @@ use tch::{Device, Kind, TchError, Tensor};
 const MAX_ROWS: usize = 16_384;
 /// Tensors that are counted together: their counters take 430 kB each.
 const MAX_OWNERS: usize = 64;
-/// Layouts that are remembered. They change where tensors come without gradient at times.
-const MAX_LAYOUTS: usize = 256;
+/// Numbers in the layouts that are remembered, 8 bytes each. Layouts change where tensors come without gradient at times.
+const MAX_REMEMBERED: usize = 1 << 23;
 /// All bits but that of the sign.
 const MAGNITUDE: i64 = 0x7fff_ffff;
 
@@ -39,6 +39,8 @@ pub(crate) struct DeviceCounter {
     batch: Batch,
     counted: Vec<Counted>,
     layouts: BTreeMap<Vec<Place>, Layout>,
+    /// Numbers in them.
+    n_remembered: usize,
 }
 
 /// What the layout of a batch follows from: an owner, its number of rows, and which of its picked elements they hold.
@@ -109,7 +111,14 @@ impl DeviceCounter {
             one: Tensor::ones([1], (Kind::Int, device)),
             zero: Tensor::zeros([1], (Kind::Float, device)),
         };
-        Self { constants, max_rows: MAX_ROWS, batch: Batch::default(), counted: Vec::new(), layouts: BTreeMap::new() }
+        Self {
+            constants,
+            max_rows: MAX_ROWS,
+            batch: Batch::default(),
+            counted: Vec::new(),
+            layouts: BTreeMap::new(),
+            n_remembered: 0,
+        }
     }
 
     /// Counts floats, which must not change before they are collected, and picks the values of some elements.
@@ -151,10 +160,13 @@ impl DeviceCounter {
         let rows = Tensor::f_cat(&values, 0)?.f_view([n_rows as i64, ROW as i64])?;
         let places: Vec<Place> = pieces.iter().map(Piece::place).collect();
         if !self.layouts.contains_key(&places) {
-            if self.layouts.len() == MAX_LAYOUTS {
+            if MAX_REMEMBERED < self.n_remembered {
                 self.layouts.clear();
+                self.n_remembered = 0;
             }
-            self.layouts.insert(places.clone(), Layout::new(&pieces, rows.device())?);
+            let layout = Layout::new(&pieces, rows.device())?;
+            self.n_remembered += places.len() + layout.owners.numel() + layout.picked.numel();
+            self.layouts.insert(places.clone(), layout);
         }
         let layout = &self.layouts[&places];
         let magnitudes = rows.f_view_dtype(Kind::Int)?.f_bitwise_and(MAGNITUDE)?;
